@@ -1,0 +1,72 @@
+// Level 1. (Policy, Request, PathResolver&) -> Decision: the one matcher. Sees no system header.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model.h"
+#include "pattern.h"
+
+namespace safe_exec {
+
+struct PathFailure {
+  DenialCode code = DenialCode::path_outside;  // path_outside, path_not_found, path_wrong_kind, binary_*
+  std::string message;
+  std::string expected;
+};
+template <class T>
+using PathResult = tl::expected<T, PathFailure>;
+
+// The file system as evaluation sees it: the real one (resolve.h) or a hermetic one (fixture.h).
+// A relative path is taken from the directory last entered (start_dir before that).
+class PathResolver {
+ public:
+  virtual ~PathResolver() = default;
+
+  // Opens the command's binary (the first of paths that exists; as_named, when not empty, picks that one) and
+  // checks type, owner, mode, directories above, setuid, file capabilities, digest, and for a #! file that its
+  // interpreter is in exec and just as trusted. assume_installed: fills in the path and looks at nothing.
+  [[nodiscard]] virtual PathResult<Binary> binary(const Command& command, std::string_view as_named,
+                                                  const std::vector<Root>& exec, bool assume_installed) = 0;
+
+  // Makes a directory the one that relative paths start from. Failure code: cwd_not_allowed, path_not_found,
+  // path_wrong_kind. An absent text means start_dir itself, which is always allowed to be the cwd.
+  struct Directory {
+    std::string path;  // physical
+    UniqueFd fd;       // O_PATH; empty in hermetic resolvers
+  };
+  [[nodiscard]] virtual PathResult<Directory> enter(std::optional<std::string_view> text,
+                                                    const std::vector<Root>& within) = 0;
+
+  // An operand (POLICY.md section 4): containment, kind, links, special files. A missing file that the type
+  // lets be missing is a Grant with exists = false. deny_paths is not looked at here (see below).
+  [[nodiscard]] virtual PathResult<Grant> path(std::string_view text, const PathType& type) = 0;
+
+  // git's rule: does this token name something that exists beneath one of these roots?
+  [[nodiscard]] virtual bool names_existing(std::string_view text, const std::vector<Root>& within) = 0;
+
+  // sandbox.read, write, exec, unix_sockets: the policy's own paths. nullopt when there is no such thing
+  // (a missing root matches nothing).
+  [[nodiscard]] virtual std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) = 0;
+
+  // The text of a root with its variable expanded; nullopt when the variable has no value here.
+  [[nodiscard]] virtual std::optional<std::string> expand(const Root& root) = 0;
+
+  // safe-exec's own standard input may be granted ("-"): only the real resolver says so.
+  [[nodiscard]] virtual PathResult<UniqueFd> open_stdin_file(const Grant& checked) = 0;
+};
+
+struct EvaluateOptions {
+  bool assume_installed = false;
+  Trace* trace = nullptr;  // borrowed; filled when not null
+};
+
+// Errors are policy_invalid (a pattern that does not compile, found only now). A path that cannot be resolved
+// is a Denial. After evaluation the plan's grants hold operands and policy paths; runtime.h adds the rest.
+[[nodiscard]] Expected<Decision> evaluate(const Policy& policy, const Request& request, PathResolver& resolver,
+                                          PatternCache& patterns, const EvaluateOptions& options);
+
+}  // namespace safe_exec

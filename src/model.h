@@ -1,0 +1,488 @@
+// Level 0. The types on the line  Policy + Request -> Decision (Plan | Denial) -> Outcome.  Read this first.
+// Plain values; no system calls. Strings are UTF-8 unless said otherwise; durations are milliseconds and
+// sizes are bytes unless the name says another unit.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "fd.h"
+#include "json.h"
+
+namespace safe_exec {
+
+// ---------------------------------------------------------------------------------------------------------
+// Errors (bad input, I/O, confinement not available) and denials (a verdict). Neither turns into the other.
+
+enum class ErrorCode : std::uint8_t {
+  usage, request_invalid, policy_invalid, policy_untrusted, sandbox_unavailable, launch_failed, internal,
+};
+[[nodiscard]] std::string_view code_name(ErrorCode code) noexcept;
+
+struct Error {
+  ErrorCode code = ErrorCode::internal;
+  std::string message;
+  std::string step;    // phase, or the child's set-up step, that failed
+  int sys_errno = 0;   // 0: none
+  std::string hint;    // the remedy, for the usual causes
+  std::optional<Location> location;
+  std::string expected;
+  std::string found;
+  std::string nearest;  // nearest known name, when an unknown one was met
+};
+
+template <class T>
+using Expected = tl::expected<T, Error>;
+
+enum class DenialCode : std::uint8_t {
+  command_not_allowed, binary_not_found, binary_untrusted, binary_changed, subcommand_not_allowed,
+  subcommand_missing, option_not_allowed, option_value_invalid, option_value_missing, option_repeated,
+  option_missing, option_after_operand, operand_invalid, too_many_operands, too_few_operands,
+  argument_too_long, too_many_arguments, control_character, path_outside, path_denied, path_not_found,
+  path_wrong_kind, env_not_allowed, cwd_not_allowed, stdin_not_allowed, shell_syntax, rate_limited,
+  rule_denies, needs_approval, pattern_limit,
+};
+inline constexpr int kDenialCodeCount = static_cast<int>(DenialCode::pattern_limit) + 1;
+[[nodiscard]] std::string_view code_name(DenialCode code) noexcept;
+[[nodiscard]] std::optional<DenialCode> denial_code(std::string_view name) noexcept;
+
+struct Denial {
+  DenialCode code = DenialCode::command_not_allowed;
+  std::string message;  // says what is allowed; never how to get around the policy
+  std::string rule;     // JSON pointer of the node or key that decided
+  int argv_index = -1;  // -1: not about one token
+  std::string value;    // the token (report escapes it and cuts it at 200 bytes); never from env or stdin
+  std::string expected;
+  std::vector<std::string> allowed;  // at most 20
+  std::string suggestion;            // the nearest allowed name
+  std::vector<std::string> instead;  // an argv that the policy allows
+  std::string reason;                // the policy author's words
+  std::optional<Location> location;
+};
+
+// ---------------------------------------------------------------------------------------------------------
+// Policy (POLICY.md). Built by policy.h, read by grammar and evaluate, and by nobody after evaluation.
+
+// Where in the policy's sources something is written; Policy::locate turns it into a Location.
+struct Place {
+  std::uint32_t source = 0;  // index into Policy::sources
+  std::uint32_t node = 0;    // json node in it
+};
+
+// "${workspace}/sub" is {variable: "workspace", path: "sub"}; "/opt/x" is {variable: "", path: "/opt/x"}.
+struct Root {
+  std::string variable;
+  std::string path;
+  Place place;
+};
+
+enum class PathAccess : std::uint8_t { stat, read, write, create, replace };
+enum class PathKind : std::uint8_t { file, dir, any };
+
+struct PathType {
+  PathAccess access = PathAccess::read;
+  PathKind kind = PathKind::any;
+  std::vector<Root> within;
+  std::string match;     // RE2 on the token as given; empty: anything
+  bool missing = true;   // may be absent
+};
+
+struct UrlType {
+  std::vector<std::string> schemes;
+  std::vector<std::string> hosts;  // exact, or "*.example.org"
+  std::vector<std::int64_t> ports;
+  std::string path;  // RE2, full match; empty: any
+};
+
+enum class Language : std::uint8_t { pathspec, git_rev };
+
+struct Type;
+using TypeRef = std::shared_ptr<const Type>;
+
+struct Type {
+  enum class Kind : std::uint8_t { literal, enumeration, integer, regex, text, path, list, host, port, url, language };
+  Kind kind = Kind::literal;
+  std::string name;   // when it is a named type, for messages
+  std::string text;   // literal; regex pattern; list separator
+  std::vector<std::string> choices;          // enumeration
+  std::int64_t low = 0, high = 0;            // integer; text length in bytes
+  std::int64_t max = 0;                      // list: elements
+  std::int64_t max_len = 4096;               // regex: bytes
+  bool multiline = false;                    // text
+  bool rest = false;                         // language: takes all remaining tokens
+  Language language = Language::pathspec;
+  PathType path;                             // path; language pathspec (within)
+  UrlType url;
+  TypeRef of;                                // list
+  Place place;
+};
+
+enum class Spelling : std::uint8_t { joined, separate };
+enum class SyntaxName : std::uint8_t { gnu, posix, git, pflag, clap, find };
+
+// A preset of four switches, each overridable on a node.
+struct Syntax {
+  SyntaxName name = SyntaxName::gnu;
+  bool permute = true;          // options may follow operands
+  bool end_of_options = true;   // emit "--"
+  Spelling spelling = Spelling::joined;
+  bool short_equals = false;    // -x=v means v
+};
+
+struct Option {
+  std::string name;  // canonical spelling, with its dashes
+  std::vector<std::string> aliases;
+  std::vector<TypeRef> values;  // empty: a flag; several: takes that many tokens
+  bool optional = false;        // the value may be absent
+  bool separate = false;        // an optional value may also be the next token, if its type accepts it
+  std::optional<Spelling> spelling;
+  bool dash_value = false;      // the value may begin with '-'
+  bool numeric = false;         // -20 means this option with value 20
+  std::uint32_t max = 1;
+  bool required = false;
+  bool terminal = false;        // ends the parse
+  bool persistent = false;      // accepted at its node and below
+  bool always = false;          // always emitted (a flag, or an option whose value is a literal)
+  bool chdir = false;           // its value becomes the cwd; not emitted
+  Place place;
+};
+
+struct Slot {
+  bool separator = false;  // this entry is "--"
+  std::string name;
+  std::vector<TypeRef> types;  // the first that accepts
+  std::uint32_t min = 1, max = 1;
+  std::vector<std::string> defaults;  // tokens used when nothing was given
+  std::vector<std::string> requires_options, excludes, replaced_by;  // option names
+  bool dash = false;  // "-" means standard input
+  Place place;
+};
+
+enum class Verdict : std::uint8_t { allow, ask, deny };
+
+struct Hint {
+  std::string token;
+  std::string reason;
+  std::vector<std::string> instead;
+  Place place;
+};
+
+struct EnvRule {
+  std::string name;
+  std::string value;  // when fixed
+  TypeRef caller;     // when set: the caller's value, of this type
+  Place place;
+};
+
+struct StdinRule {
+  enum class Kind : std::uint8_t { none, text, path };
+  Kind kind = Kind::none;
+  TypeRef path;  // kind path
+};
+
+// Absent: not set here (inherited, then the built-in default).
+struct Limits {
+  std::optional<std::int64_t> cpu_s, memory_mib, processes, file_mib, open_files;
+};
+
+enum class Requirement : std::uint8_t { require, prefer, off };
+
+// The layers of confinement, in the order in which results list them.
+enum class Layer : std::uint8_t {
+  no_new_privs, capabilities, landlock, seccomp, user_namespace, pid_namespace, mount_namespace, ipc_namespace,
+  uts_namespace, limits, descriptors, environment, tree_kill, deny_paths,
+};
+inline constexpr int kLayerCount = static_cast<int>(Layer::deny_paths) + 1;
+[[nodiscard]] std::string_view layer_name(Layer layer) noexcept;
+[[nodiscard]] std::optional<Layer> layer_of(std::string_view name) noexcept;
+// prefer for landlock and the namespaces (one of landlock and mount_namespace must hold in any case) and for
+// deny_paths; require for the others, and no_new_privs, capabilities, descriptors, environment and tree_kill
+// cannot be switched off (the loader refuses "off" for them).
+[[nodiscard]] Requirement default_requirement(Layer layer) noexcept;
+
+struct Network {
+  enum class Kind : std::uint8_t { none, connect_tcp, host };
+  Kind kind = Kind::none;
+  std::vector<std::int64_t> ports;  // connect_tcp
+};
+enum class Proc : std::uint8_t { none, own, all };
+enum class Tmp : std::uint8_t { none, private_dir };
+
+// Every member is optional so that inheritance can work member by member.
+struct Sandbox {
+  std::optional<std::vector<Root>> read, write, exec, unix_sockets;
+  bool exec_self = false;  // "self" stood in exec
+  std::optional<Network> network;
+  std::optional<Proc> proc;
+  std::optional<Tmp> tmp;
+  std::map<Layer, Requirement> layers;
+};
+
+struct Examples {
+  struct Allow { std::vector<std::string> argv; Place place; };
+  struct Deny { std::vector<std::string> argv; DenialCode code; Place place; };
+  std::vector<Allow> allow;
+  std::vector<Allow> ask;
+  std::vector<Deny> deny;
+};
+
+// A command or a subcommand. std::optional and empty mean "as the parent" where POLICY.md section 2 inherits.
+struct Node {
+  std::string name;
+  std::vector<std::string> aliases;
+  std::string description;
+  std::optional<SyntaxName> syntax;
+  std::optional<bool> permute, end_of_options, short_equals;
+  std::optional<Spelling> spelling;
+  std::vector<Option> options;  // "use"d sets are already joined in
+  std::optional<std::vector<Slot>> operands;
+  std::optional<std::int64_t> max_args;
+  std::vector<Node> subcommands;
+  bool subcommand_optional = false;
+  std::optional<std::vector<std::string>> inject;
+  Verdict decision = Verdict::allow;
+  std::string reason;  // with decision ask or deny: the hint under the node's own name, if there is one
+  std::vector<Hint> hints;
+  std::vector<EnvRule> env;
+  std::vector<std::string> unsafe_env;
+  std::optional<StdinRule> stdin_rule;
+  std::optional<std::vector<Root>> cwd;
+  std::optional<std::int64_t> timeout_ms, stdout_bytes, stderr_bytes;
+  Limits limits;
+  Sandbox sandbox;
+  std::optional<std::vector<int>> exit_ok;
+  Examples examples;
+  Place place;
+};
+
+enum class Trust : std::uint8_t { root, caller };
+enum class ExecBy : std::uint8_t { fd, path };
+
+// Defaults of one file (section 2: a command keeps the defaults of its own file).
+struct Defaults {
+  std::optional<std::int64_t> timeout_ms, stdout_bytes, stderr_bytes;
+  std::optional<StdinRule> stdin_rule;
+  std::vector<EnvRule> env;
+  std::vector<std::string> unsafe_env;
+  Limits limits;
+  Sandbox sandbox;
+};
+
+struct Command {
+  std::vector<std::string> paths;  // the first that exists
+  Trust trust = Trust::root;
+  std::vector<std::string> sha256;  // lower-case hex; empty: not pinned
+  ExecBy exec_by = ExecBy::fd;
+  std::map<std::string, std::vector<std::string>> effects;  // reads, writes, network, executes: told to agents
+  std::shared_ptr<const Defaults> defaults;
+  Node node;
+};
+
+struct Variable {
+  std::string name;
+  enum class Kind : std::uint8_t { dir } kind = Kind::dir;
+  std::optional<std::string> default_value;  // may begin with ${other}
+  bool settable = false;
+  std::vector<Root> within;
+  Place place;
+};
+
+struct DenyWalk {
+  std::int64_t entries = 50000;
+  std::int64_t ms = 200;
+  std::vector<std::string> leave_out;  // names of directories not walked into
+};
+
+// What the hermetic resolver of examples holds beside its defaults (section 9).
+struct FixtureEntry {
+  std::string path;
+  std::string link_target;  // "a -> b"
+  bool directory = false;   // "a/"
+  Place place;
+};
+
+struct Policy {
+  std::string name;
+  std::string description;
+  std::string file;    // policy.json as it was opened, absolute
+  std::string sha256;  // of all bytes read, in the order in which they were read
+  std::vector<std::shared_ptr<const json::Document>> sources;
+  std::vector<Variable> variables;
+  std::vector<Root> deny_paths;  // globs; a variable may be the first component
+  DenyWalk deny_walk;
+  std::vector<FixtureEntry> fixture;
+  std::vector<Command> commands;  // all, or the one requested (directory form)
+
+  [[nodiscard]] Location locate(Place place, bool of_key = false) const;
+  [[nodiscard]] std::string pointer(Place place) const;
+  [[nodiscard]] const Command* find(std::string_view command_name) const;
+};
+
+// ---------------------------------------------------------------------------------------------------------
+// Request (CONTRACT.md section 3)
+
+enum class Encoding : std::uint8_t { utf8, base64 };
+
+struct StdinSource {
+  enum class Kind : std::uint8_t { none, text, file, inherit };  // inherit: safe-exec's own ("-"), relayed
+  Kind kind = Kind::none;
+  std::string text;  // bytes of text, or the file's path
+};
+
+struct Request {
+  std::string id;
+  std::vector<std::string> argv;
+  std::optional<std::string> cwd;
+  std::vector<std::pair<std::string, std::string>> env;
+  StdinSource stdin_source;
+  std::optional<std::int64_t> timeout_ms, max_stdout_bytes, max_stderr_bytes;
+  Encoding encoding = Encoding::utf8;
+  std::vector<std::pair<std::string, std::string>> meta;
+};
+
+// ---------------------------------------------------------------------------------------------------------
+// Plan: the complete grant. After evaluation nobody reads the policy again.
+
+enum class Origin : std::uint8_t { operand, policy, runtime, device };
+
+struct Symlink {
+  std::string path;    // absolute path of the link as it was met
+  std::string target;  // its text
+};
+
+// One thing in the file system that the command may reach. fd is O_PATH on the inode that was checked; it is
+// empty in hermetic resolvers, and for create while the file does not exist yet (then parent and leaf say where).
+struct Grant {
+  std::string path;   // physical, absolute
+  std::string given;  // absolute path under which the command will name it; empty: same as path
+  UniqueFd fd;
+  bool directory = false;
+  bool exists = true;
+  bool executable = false;  // may be executed
+  bool stat_only = false;   // reached by name, no content
+  PathAccess access = PathAccess::read;
+  Origin origin = Origin::operand;
+  UniqueFd parent;  // create, replace: O_PATH on the parent directory
+  std::string leaf;
+  std::vector<Symlink> links;  // symlinks passed on the way, so that a minimal root can rebuild them
+};
+
+struct Binary {
+  std::string path;  // the policy's, byte for byte; argv[0]
+  UniqueFd fd;       // O_PATH
+  bool script = false;
+  std::string interpreter;                     // script: what the #! line names, as the policy lists it
+  UniqueFd interpreter_fd;
+  std::vector<std::string> interpreter_args;   // script: the optional argument of the #! line
+};
+
+struct StdinPlan {
+  enum class Kind : std::uint8_t { none, text, file, inherit };
+  Kind kind = Kind::none;
+  std::string text;
+  UniqueFd file;  // O_RDONLY
+};
+
+struct EffectiveLimits {  // 0: not limited
+  std::int64_t cpu_s = 30, memory_mib = 512, processes = 100, file_mib = 64, open_files = 256;
+};
+
+struct Plan {
+  std::string command;
+  std::string rule;  // JSON pointer of the node
+  Binary binary;
+  ExecBy exec_by = ExecBy::fd;
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // NAME=value
+  std::string cwd;               // physical, absolute
+  UniqueFd cwd_fd;
+  std::vector<Grant> grants;     // operands first, then policy, runtime, devices
+  std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
+  DenyWalk deny_walk;
+  StdinPlan stdin_plan;
+  std::int64_t timeout_ms = 30000;
+  std::int64_t stdout_bytes = 50000, stderr_bytes = 10000;
+  EffectiveLimits limits;
+  Network network;
+  std::vector<std::string> unix_sockets;
+  Proc proc = Proc::none;
+  Tmp tmp = Tmp::none;
+  bool one_exec = true;  // no program may be executed after the command itself
+  std::map<Layer, Requirement> layers;  // every layer
+  std::vector<int> exit_ok{0};
+  Encoding encoding = Encoding::utf8;
+  // request key -> {asked, used}, for limits that were above the policy's
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> clamped;
+};
+
+// One line of check --explain: the rule looked at, what it expected, what it found.
+struct TraceStep {
+  std::string rule;  // JSON pointer
+  std::string expected;
+  std::string found;
+  bool accepted = true;
+  int argv_index = -1;
+};
+using Trace = std::vector<TraceStep>;
+
+using Decision = std::variant<Plan, Denial>;
+
+// ---------------------------------------------------------------------------------------------------------
+// Outcome
+
+struct Exited { int code = 0; };
+struct Signaled { int number = 0; bool core_dumped = false; };
+struct TimedOut { std::string limit; std::int64_t limit_ms = 0; };  // limit: "wall" or "cpu"
+struct LimitExceeded { std::string resource; };
+struct Cancelled { int signal = 0; };  // the signal by which safe-exec was told to stop
+using Ending = std::variant<Exited, Signaled, TimedOut, LimitExceeded, Cancelled>;
+
+struct Captured {
+  std::string head, tail;    // raw bytes; all of it when omitted is 0 (then tail continues head)
+  std::uint64_t bytes = 0;   // written by the command
+  std::uint64_t omitted = 0; // bytes between head and tail
+};
+
+enum class LayerState : std::uint8_t { enforced, partial, not_enforced, off };
+[[nodiscard]] std::string_view state_name(LayerState state) noexcept;
+
+struct LayerStatus {
+  Layer layer = Layer::no_new_privs;
+  LayerState state = LayerState::not_enforced;
+  std::string detail;  // why not, or what part is missing
+  int abi = 0;         // landlock
+};
+
+struct Usage {
+  std::int64_t cpu_user_ms = 0, cpu_system_ms = 0, max_rss_kib = 0;
+};
+
+struct Outcome {
+  Ending ending;
+  std::int64_t duration_ms = 0;
+  Usage usage;
+  std::vector<LayerStatus> layers;
+  Captured out, err;
+};
+
+// The complete answer to one request; report.h turns it into JSON.
+struct Result {
+  std::string id;
+  std::optional<Plan> plan;        // what was granted, when it came to that
+  std::optional<Denial> denied;
+  std::optional<Error> error;
+  std::optional<Outcome> outcome;  // when a command ran
+  std::string command;             // name, when known
+  std::string policy_name, policy_sha256;
+};
+
+}  // namespace safe_exec

@@ -1,0 +1,38 @@
+// Level 1. Regular expressions (RE2) and path globs. The only file that knows the regex engine. Linear time,
+// full match only, bounded memory; a pattern is compiled when it is first needed, not when a policy is loaded.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "model.h"
+
+namespace safe_exec {
+
+class PatternCache {
+ public:
+  PatternCache();
+  ~PatternCache();
+  PatternCache(const PatternCache&) = delete;
+  PatternCache& operator=(const PatternCache&) = delete;
+
+  enum class Match : std::uint8_t { yes, no, limit, invalid };  // limit: the engine's memory bound was met
+  [[nodiscard]] Match full_match(std::string_view pattern, std::string_view text);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Empty when the pattern is inside RE2's language and bounds; else why not.
+[[nodiscard]] std::string pattern_problem(std::string_view pattern);
+
+// Globs of deny_paths on an absolute physical path: '*' and '?' within a component, '**' any number of
+// components, ASCII case-insensitive; "X/**" matches X too; what lies below a match matches.
+// A glob that does not begin with '/' is anchored nowhere ("**/.env").
+[[nodiscard]] bool glob_matches(std::string_view glob, std::string_view path);
+// Whether something strictly below directory could match (so that a grant of it has to be made around matches).
+[[nodiscard]] bool glob_may_match_below(std::string_view glob, std::string_view directory);
+
+}  // namespace safe_exec

@@ -1,0 +1,43 @@
+// Level 2. The real PathResolver: openat2(2) beneath opened roots, identity of binaries, descriptors that were
+// checked; and what has to happen to a Plan's grants on this host before it can be confined.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "evaluate.h"
+#include "model.h"
+
+namespace safe_exec {
+
+// Errors: usage (a --var that the policy does not let be set, or outside its within), policy_invalid (a variable
+// that is /, or an ancestor of the caller's home, of the policy or of a system directory; no such directory).
+[[nodiscard]] Expected<std::unique_ptr<PathResolver>> make_system_resolver(
+    const Policy& policy, const std::map<std::string, std::string>& variables);
+
+// policy_untrusted when a command may write to the policy or to a directory above it.
+[[nodiscard]] Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& resolver);
+
+// deny_paths inside granted directories: replaces such a grant by grants around the matches. The state is
+// enforced, or not_enforced with the reason when the walk did not finish; the error is sandbox_unavailable when
+// the plan requires the layer and it did not.
+[[nodiscard]] Expected<LayerStatus> grant_around_denied(Plan& plan);
+
+// Files that create operands name and that do not exist yet: made now, O_EXCL|O_NOFOLLOW, so that there is an
+// inode to grant. Destruction removes those that were left untouched (still empty and never written).
+class CreatedFiles {
+ public:
+  CreatedFiles();
+  ~CreatedFiles();
+  CreatedFiles(CreatedFiles&&) noexcept;
+  CreatedFiles& operator=(CreatedFiles&&) noexcept;
+  [[nodiscard]] static Expected<CreatedFiles> make(Plan& plan);
+
+ private:
+  struct Entry;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace safe_exec

@@ -1,0 +1,21 @@
+// Level 4. Runs a Plan: prepares the confinement, starts the child, captures bounded output, enforces the limits,
+// kills and reaps the whole tree, and says which layers were really in force.
+#pragma once
+
+#include "model.h"
+
+namespace safe_exec {
+
+// Call once, first thing in main, before any input is read: refuses AT_SECURE, opens 0, 1 and 2 on /dev/null when
+// they are closed, makes the process non-dumpable, ignores SIGPIPE, blocks SIGTERM, SIGINT and SIGHUP so that execute()
+// can take them by signalfd.
+[[nodiscard]] Expected<void> prepare_process();
+
+// plan: after grant_around_denied, CreatedFiles::make and add_runtime. already: states of layers that were settled
+// before (deny_paths, environment). When a layer that is `prefer` cannot be had (user namespaces refused, mounts
+// refused, Landlock absent), the launch is made again without it and its state says why; when it is `require`, or
+// neither Landlock nor a mount namespace can be had, the error is sandbox_unavailable with step, errno and remedy.
+// A failing execve is launch_failed. In both cases no command was started.
+[[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already);
+
+}  // namespace safe_exec

@@ -1,0 +1,45 @@
+// Level 2. Who owns what: the ownership walk of POLICY.md section 1, and the real PolicyFiles on top of it.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "model.h"
+#include "policy.h"
+
+namespace safe_exec {
+
+enum class Owners : std::uint8_t { root, root_or_caller };
+
+struct Walked {
+  UniqueFd fd;           // O_PATH on the last component
+  struct stat status{};
+  std::string path;      // physical
+};
+
+struct WalkFailure {
+  int sys_errno = 0;         // 0: found, but not trusted
+  std::string component;     // the path whose owner or mode is wrong, or that cannot be opened
+  std::string problem;       // "is owned by uid 1000", "is writable by group", ...
+};
+
+// Opens every component from / without following links; each must be owned as owners says and be writable by
+// its owner only (a POSIX ACL shows in the group bits: acl(5)), or be sticky with a next component owned by root
+// or the caller. A symlink is a component with the same rule; its target is walked from there (at most 40).
+// caller: the real uid; the overflow uid is nobody's.
+[[nodiscard]] tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners);
+
+// Reads at most json::kMaxBytes from files that walk_trusted accepts, from the descriptor that was checked.
+[[nodiscard]] std::unique_ptr<PolicyFiles> make_policy_files();
+
+// Where run and check (requester_facing false) or serve, mcp and hook (true) find the policy: --policy, then
+// the places of POLICY.md section 1. The first that exists.
+[[nodiscard]] Expected<std::string> find_policy(std::string_view option, bool requester_facing);
+
+// The error when /etc/safe-exec/ceiling.json exists (ceilings are not implemented, so every policy is refused).
+[[nodiscard]] Expected<void> refuse_ceiling();
+
+}  // namespace safe_exec
