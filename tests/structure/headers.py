@@ -1,0 +1,31 @@
+"""Each header compiles alone, and its first line says which level it is."""
+
+import concurrent.futures
+import os
+import re
+import subprocess
+
+from structure import directories, finish
+
+
+def compile_alone(source, build, header):
+    done = subprocess.run(
+        [os.environ.get("CXX", "g++"), "-std=c++20", "-fsyntax-only", "-D_GNU_SOURCE", f"-I{source / 'src'}",
+         f"-I{build / 'generated'}", "-include", str(header), "-x", "c++", "/dev/null"],
+        capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
+
+
+def main():
+    source, build = directories()
+    headers = sorted((source / "src").rglob("*.h"))
+    problems = [f"{header.relative_to(source)}: the first line is not \"// Level N. ...\"" for header in headers
+                if not re.match(r"// Level [0-5]\. \S", header.read_text())]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for header, error in zip(headers, pool.map(lambda h: compile_alone(source, build, h), headers)):
+            if error:
+                problems.append(f"{header.relative_to(source)} does not compile alone:\n{error}")
+    finish(problems, len(headers))
+
+
+main()

@@ -1,0 +1,70 @@
+"""A file includes its own level or lower. The level table in src/README.md is the rule, not a copy of it."""
+
+import re
+
+from structure import directories, finish
+
+MAX_LINES = 600
+SYSTEM = re.compile(r"sys/|linux/|unistd\.h$|fcntl\.h$")
+SYSTEM_EXCEPTED = {"fd.cpp"}  # close(2), so that no other pure file needs it
+NOWHERE = {"iostream", "regex"}  # start-up cost; a crash on long input (GCC PR86164)
+OWNED = {"re2/": "pattern", "nettle/": "digest"}  # the only module that may know a library
+
+
+def read_table(readme):
+    """{stem: level} from the rows "| 1 | `policy`, `request` | ... |"."""
+    levels = {}
+    for row in re.findall(r"^\|\s*(\d)\s*\|([^|]*)\|", readme, re.M):
+        for stem in re.findall(r"`([^`]+)`", row[1]):
+            if stem in levels:
+                raise SystemExit(f"src/README.md lists {stem} twice")
+            levels[stem] = int(row[0])
+    return levels
+
+
+def main():
+    source, build = directories()
+    src = source / "src"
+    levels = read_table((src / "README.md").read_text())
+    problems = []
+    files = sorted(p for p in src.rglob("*") if p.suffix in (".h", ".cpp"))
+    stems = {str(p.relative_to(src).with_suffix("")): p for p in files}
+
+    problems += [f"src/README.md: {stem} has no file" for stem in levels if stem not in stems]
+    for path in files:
+        name = str(path.relative_to(src))
+        stem = name.rsplit(".", 1)[0]
+        text = path.read_text()
+        if stem not in levels:
+            problems.append(f"src/{name}: not in the level table of src/README.md")
+            continue
+        level = levels[stem]
+        if text.count("\n") > MAX_LINES:
+            problems.append(f"src/{name}: {text.count(chr(10))} lines, at most {MAX_LINES}")
+        for number, line in enumerate(text.splitlines(), 1):
+            include = re.match(r'\s*#\s*include\s*([<"])([^>"]+)', line)
+            if not include:
+                continue
+            quote, target = include.groups()
+            where = f"src/{name}:{number}"
+            if quote == "<":
+                if target in NOWHERE:
+                    problems.append(f"{where}: <{target}> is used nowhere")
+                if level <= 1 and SYSTEM.match(target) and name not in SYSTEM_EXCEPTED:
+                    problems.append(f"{where}: <{target}> in level {level}; system headers begin at level 2")
+                for library, owner in OWNED.items():
+                    if target.startswith(library) and stem != owner:
+                        problems.append(f"{where}: <{target}> belongs to {owner} alone")
+                continue
+            beside = (path.parent / target).resolve()
+            found = beside if beside.is_file() else (src / target).resolve()
+            if found.is_file():
+                other = str(found.relative_to(src).with_suffix(""))
+                if levels.get(other, 0) > level:
+                    problems.append(f"{where}: level {level} includes {target} of level {levels[other]}")
+            elif not (build / "generated" / target).is_file():
+                problems.append(f"{where}: {target} is neither in src/ nor generated")
+    finish(problems, len(files))
+
+
+main()

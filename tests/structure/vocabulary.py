@@ -1,0 +1,23 @@
+"""Code that runs between clone and exec may call system-call wrappers only: no allocation, no locks, no stdio."""
+
+from structure import directories, finish, output_of
+
+ALLOWED = {
+    "syscall", "clone", "__errno_location", "_exit",
+    "memcpy", "memset", "memmove", "strlen",  # what the compiler may make of plain code
+}
+
+
+def main():
+    _, build = directories()
+    objects = sorted(build.rglob("child.cpp.o"))
+    if len(objects) != 1:
+        raise SystemExit(f"{build}: {len(objects)} objects of child.cpp, expected one")
+    symbols = [line.split()[-1] for line in output_of("nm", "-u", str(objects[0])).splitlines() if line.strip()]
+    ignored = {"_GLOBAL_OFFSET_TABLE_"}  # a linker symbol, not a call
+    problems = [f"child.cpp needs {symbol}, which is not a plain system-call wrapper"
+                for symbol in symbols if symbol not in ALLOWED | ignored]
+    finish(problems, len(symbols))
+
+
+main()
