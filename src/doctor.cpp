@@ -1,0 +1,199 @@
+// Level 5. doctor: launches safe-exec itself under the default confinement, by the one launcher, and says what held,
+// what did not, who is in the way and what mends it.
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <string>
+#include <vector>
+
+#define JSON_NO_IO 1
+#include <nlohmann/json.hpp>
+
+#include "output.h"
+#include "report.h"
+#include "runtime.h"
+#include "supervise.h"
+#include "verbs.h"
+
+namespace safe_exec {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Obstacle {
+  std::string who;
+  std::string remedy;
+};
+
+// The first bytes of a small file of the kernel's; empty when it is not there.
+std::string read_small(const char* path) {
+  const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
+  std::array<char, 4096> buffer{};
+  const ssize_t got = fd ? ::read(fd.get(), buffer.data(), buffer.size()) : -1;
+  return got > 0 ? std::string(buffer.data(), static_cast<std::size_t>(got)) : std::string();
+}
+
+bool starts_with_digit(const char* path, char digit) {
+  const std::string text = read_small(path);
+  return !text.empty() && text.front() == digit;
+}
+
+// Who usually refuses user namespaces. Each is looked at; all that apply are named.
+std::vector<Obstacle> namespace_obstacles() {
+  std::vector<Obstacle> out;
+  if (starts_with_digit("/proc/sys/user/max_user_namespaces", '0')) {
+    out.push_back({"sysctl user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=15000"});
+  }
+  if (starts_with_digit("/proc/sys/kernel/unprivileged_userns_clone", '0')) {
+    out.push_back({"sysctl kernel.unprivileged_userns_clone is 0", "sysctl -w kernel.unprivileged_userns_clone=1"});
+  }
+  if (starts_with_digit("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1')) {
+    out.push_back({"AppArmor restricts unprivileged user namespaces",
+                   "load an AppArmor profile that grants userns to this binary (flags=(unconfined) { userns, })"});
+  }
+  if (read_small("/proc/self/status").find("Seccomp:\t2") != std::string::npos) {
+    out.push_back({"a seccomp filter is already in force (a container's profile?)",
+                   "run the container with a seccomp profile that allows clone, unshare and mount in user namespaces"});
+  }
+  if (::access("/.dockerenv", F_OK) == 0 || ::access("/run/.containerenv", F_OK) == 0) {
+    out.push_back({"this is a container, whose runtime may refuse namespaces and mounts",
+                   "allow them for this container, or accept the Landlock and seccomp mode"});
+  }
+  return out;
+}
+
+std::vector<Obstacle> landlock_obstacles() {
+  const std::string modules = read_small("/sys/kernel/security/lsm");
+  if (!modules.empty() && modules.find("landlock") == std::string::npos) {
+    return {{"Landlock is not among the active security modules (" + modules + ")", "boot with lsm=landlock," + modules}};
+  }
+  return {{"this kernel has no usable Landlock", "use Linux 5.13 or later, built with CONFIG_SECURITY_LANDLOCK"}};
+}
+
+std::vector<Obstacle> obstacles(Layer layer) {
+  switch (layer) {
+    case Layer::user_namespace:
+    case Layer::pid_namespace:
+    case Layer::mount_namespace:
+    case Layer::ipc_namespace:
+    case Layer::uts_namespace:
+    case Layer::tree_kill: return namespace_obstacles();
+    case Layer::landlock: return landlock_obstacles();
+    case Layer::no_new_privs:
+    case Layer::capabilities:
+    case Layer::seccomp:
+    case Layer::limits:
+    case Layer::descriptors:
+    case Layer::environment:
+    case Layer::deny_paths: return {};
+  }
+  return {};
+}
+
+Expected<Outcome> probe() {
+  Plan plan;
+  plan.command = "doctor";
+  std::array<char, PATH_MAX> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  plan.binary.fd.reset(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
+  plan.cwd_fd.reset(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (length <= 0 || !plan.binary.fd || !plan.cwd_fd) {
+    Error error;
+    error.code = ErrorCode::sandbox_unavailable;
+    error.message = "the probe cannot open its own binary";
+    error.step = "open /proc/self/exe";
+    error.sys_errno = errno;
+    error.hint = "mount /proc";
+    return tl::make_unexpected(std::move(error));
+  }
+  plan.binary.path.assign(path.data(), static_cast<std::size_t>(length));
+  plan.cwd = "/";
+  plan.argv = {"safe-exec", "--version"};
+  for (int i = 0; i < kLayerCount; ++i) {
+    const auto layer = static_cast<Layer>(i);
+    plan.layers[layer] = default_requirement(layer);
+  }
+  if (auto added = add_runtime(plan); !added) return tl::make_unexpected(added.error());
+  LayerStatus environment{Layer::environment, LayerState::enforced, "", 0};
+  LayerStatus deny_paths{Layer::deny_paths, LayerState::enforced, "", 0};
+  return execute(plan, {environment, deny_paths});
+}
+
+bool ran_well(const Expected<Outcome>& outcome) {
+  if (!outcome) return false;
+  const auto* exited = std::get_if<Exited>(&outcome->ending);
+  return exited != nullptr && exited->code == 0;
+}
+
+bool missing(const LayerStatus& status) {
+  return status.state == LayerState::not_enforced || status.state == LayerState::partial;
+}
+
+std::string doctor_json(const Expected<Outcome>& outcome, const utsname& kernel) {
+  Json layers = Json::object();
+  Json in_the_way = Json::array();
+  if (outcome) {
+    for (const LayerStatus& status : outcome->layers) {
+      Json entry{{"status", state_name(status.state)}};
+      if (status.abi != 0) entry["abi"] = status.abi;
+      if (!status.detail.empty()) entry["detail"] = status.detail;
+      layers[std::string(layer_name(status.layer))] = std::move(entry);
+      if (!missing(status)) continue;
+      for (const Obstacle& obstacle : obstacles(status.layer)) {
+        in_the_way.push_back({{"layer", layer_name(status.layer)}, {"who", obstacle.who}, {"remedy", obstacle.remedy}});
+      }
+    }
+  }
+  Json json{{"schema", "safe-exec/doctor/v1"},
+            {"healthy", ran_well(outcome)},
+            {"kernel", std::string(kernel.release)},
+            {"layers", std::move(layers)},
+            {"in_the_way", std::move(in_the_way)}};
+  json["error"] = outcome ? Json(nullptr)
+                          : Json{{"code", code_name(outcome.error().code)},
+                                 {"message", outcome.error().message},
+                                 {"step", outcome.error().step},
+                                 {"errno", outcome.error().sys_errno},
+                                 {"hint", outcome.error().hint}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string doctor_text(const Expected<Outcome>& outcome, const utsname& kernel) {
+  std::string out = "kernel " + std::string(kernel.release) + "\n";
+  if (outcome) {
+    for (const LayerStatus& status : outcome->layers) {
+      std::string name(layer_name(status.layer));
+      name.resize(18, ' ');
+      out += name + std::string(state_name(status.state));
+      if (status.abi != 0) out += " (ABI " + std::to_string(status.abi) + ")";
+      if (!status.detail.empty()) out += ": " + status.detail;
+      out += "\n";
+      if (!missing(status)) continue;
+      for (const Obstacle& obstacle : obstacles(status.layer)) {
+        out += "    in the way: " + obstacle.who + "\n    remedy: " + obstacle.remedy + "\n";
+      }
+    }
+  } else {
+    out += error_text(outcome.error());
+  }
+  out += ran_well(outcome) ? "healthy: a command under the default confinement runs here\n"
+                           : "unhealthy: a command under the default confinement is refused here\n";
+  return out;
+}
+
+}  // namespace
+
+int doctor_verb(const Invocation& in) {
+  utsname kernel{};
+  (void)::uname(&kernel);  // fails only on a bad pointer
+  const Expected<Outcome> outcome = probe();
+  const std::string text = in.output == Output::json ? doctor_json(outcome, kernel) : doctor_text(outcome, kernel);
+  if (!write_all(STDOUT_FILENO, text)) return 2;
+  return ran_well(outcome) ? 0 : 1;
+}
+
+}  // namespace safe_exec

@@ -1,0 +1,79 @@
+// Level 5. Prepares the process, reads the command line, hands over to a verb. The only place that catches.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "options.h"
+#include "output.h"
+#include "report.h"
+#include "supervise.h"
+#include "verbs.h"
+
+namespace safe_exec {
+namespace {
+
+int dispatch(const Invocation& in) {
+  switch (in.verb) {
+    case Verb::run: return run_verb(in);
+    case Verb::check: return check_verb(in);
+    case Verb::policy_validate: return policy_validate_verb(in);
+    case Verb::policy_test: return policy_test_verb(in);
+    case Verb::policy_show: return policy_show_verb(in);
+    case Verb::policy_schema: return policy_schema_verb();
+    case Verb::doctor: return doctor_verb(in);
+    case Verb::none: break;
+  }
+  return 2;
+}
+
+std::string version_text(Output output) {
+  const std::string version = SAFE_EXEC_VERSION;
+  if (output == Output::json) return "{\"schema\":\"safe-exec/version/v1\",\"version\":\"" + version + "\"}\n";
+  return "safe-exec " + version + "\n";
+}
+
+int run_main(const std::vector<std::string>& arguments) {
+  // Looked at before prepare_process opens the null device in place of a closed descriptor.
+  const bool can_answer = ::fcntl(STDOUT_FILENO, F_GETFD) != -1;
+  Invocation in;
+  const Expected<void> prepared = prepare_process();
+  const Expected<void> parsed = parse_command_line(arguments, in);
+  const int cannot_answer = in.verb == Verb::run ? 125 : 2;
+  if (!can_answer) {
+    (void)write_all(STDERR_FILENO, "safe-exec: standard output is closed, so there is nowhere to answer\n");
+    return cannot_answer;
+  }
+  if (!prepared) return fail(in, prepared.error());
+  if (!parsed) return fail(in, parsed.error());
+  if (in.help || in.version) {
+    return write_all(STDOUT_FILENO, in.version ? version_text(in.output) : help_text(in.verb)) ? 0 : 2;
+  }
+  return dispatch(in);
+}
+
+}  // namespace
+}  // namespace safe_exec
+
+int main(int argc, char** argv) {
+  using safe_exec::Error;
+  std::string what = "unknown exception";
+  try {
+    return safe_exec::run_main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+  } catch (const std::exception& exception) {
+    what = exception.what();
+  } catch (...) {  // nothing may leave main without an answer
+  }
+  try {
+    Error error;
+    error.message = "internal error: " + what;
+    error.step = "main";
+    safe_exec::Result result;
+    result.error = error;
+    (void)safe_exec::write_all(STDOUT_FILENO, safe_exec::result_json(result, safe_exec::Layout::compact));
+  } catch (...) {  // out of memory for the answer itself: the status remains
+  }
+  return 125;
+}

@@ -1,0 +1,42 @@
+// Level 5. safe-exec's own command line, from one table: what --help prints, what is accepted and what the man page
+// must name are the same rows. Exact names only: no abbreviation, no cluster, no guess.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "model.h"
+
+namespace safe_exec {
+
+enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, doctor };
+
+enum class Output : std::uint8_t { json, pretty, raw, text };
+
+struct Invocation {
+  Verb verb = Verb::none;
+  bool help = false;
+  bool version = false;
+  Output output = Output::json;  // what was asked for, or the verb's default
+  std::string policy;
+  std::map<std::string, std::string> variables;
+  std::string request_file;      // "-": standard input
+  bool explain = false;
+  bool assume_installed = false;
+  Request request;               // of run and check, when it stands on the command line
+};
+
+// Errors: usage, with the nearest known name. verb and output are filled as far as they were understood, so that
+// the error itself can be answered in the form that was asked for.
+[[nodiscard]] Expected<void> parse_command_line(const std::vector<std::string>& arguments, Invocation& into);
+
+[[nodiscard]] std::string help_text(Verb verb);
+
+// "30s", "1500ms", "2m", "0.5s"; a bare number counts seconds, as in timeout(1). nullopt: not a duration.
+[[nodiscard]] std::optional<std::int64_t> parse_duration_ms(std::string_view text);
+
+}  // namespace safe_exec

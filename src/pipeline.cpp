@@ -1,0 +1,149 @@
+#include "pipeline.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "evaluate.h"
+#include "policy.h"
+#include "request.h"
+#include "resolve.h"
+#include "runtime.h"
+#include "supervise.h"
+#include "trust.h"
+
+namespace safe_exec {
+namespace {
+
+// The requester's file: no owner rule, but bounded and never waited for beyond its end.
+Expected<std::string> read_request_file(const std::string& name) {
+  const auto fail = [&](int error, std::string why) {
+    Error out;
+    out.code = ErrorCode::request_invalid;
+    out.step = "request";
+    out.sys_errno = error;
+    out.message = "the request " + name + " " + why;
+    return tl::make_unexpected(std::move(out));
+  };
+  UniqueFd opened;
+  if (name != "-") {
+    opened.reset(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (!opened) return fail(errno, "cannot be opened");
+  }
+  const int fd = name == "-" ? STDIN_FILENO : opened.get();
+  std::string text;
+  std::size_t used = 0;
+  for (;;) {
+    text.resize(used + 65536);
+    const ssize_t got = ::read(fd, text.data() + used, text.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(errno, "cannot be read");
+    if (got == 0) break;
+    used += static_cast<std::size_t>(got);
+    if (used > json::kMaxBytes) return fail(0, "is larger than 8 MiB");
+  }
+  text.resize(used);
+  return text;
+}
+
+Expected<Request> take_request(const Invocation& in) {
+  if (in.request_file.empty()) return in.request;
+  auto text = read_request_file(in.request_file);
+  if (!text) return tl::make_unexpected(text.error());
+  return parse_request(in.request_file == "-" ? "request" : in.request_file, std::move(*text));
+}
+
+// The name under which the policy would know token 0; empty when it cannot be a command's name at all.
+std::string command_name(const Request& request) {
+  if (request.argv.empty()) return {};
+  const std::string& token = request.argv.front();
+  const std::string name = token.substr(token.rfind('/') + 1);  // npos + 1 is 0
+  return is_command_name(name) ? name : std::string();
+}
+
+Expected<Policy> load(const Invocation& in, const LoadScope& scope) {
+  auto path = find_policy(in.policy, /*requester_facing=*/false);
+  if (!path) return tl::make_unexpected(path.error());
+  if (auto none = refuse_ceiling(); !none) return tl::make_unexpected(none.error());
+  const std::unique_ptr<PolicyFiles> files = make_policy_files();
+  return load_policy(*path, *files, scope);
+}
+
+// What evaluation could not know: deny_paths inside granted directories, and the runtime closure.
+Expected<std::vector<LayerStatus>> complete(Plan& plan) {
+  auto deny_paths = grant_around_denied(plan);
+  if (!deny_paths) return tl::make_unexpected(deny_paths.error());
+  if (plan.binary.fd) {  // with --assume-installed there is none
+    if (auto added = add_runtime(plan); !added) return tl::make_unexpected(added.error());
+  }
+  LayerStatus environment;
+  environment.layer = Layer::environment;
+  environment.state = LayerState::enforced;
+  return std::vector<LayerStatus>{environment, *deny_paths};
+}
+
+Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter stop, Trace* trace, Result& result) {
+  LoadScope scope;
+  scope.command = command_name(request);
+  auto policy = load(in, scope);
+  if (!policy) return tl::make_unexpected(policy.error());
+  result.policy_name = policy->name;
+  result.policy_sha256 = policy->sha256;
+  if (policy->find(scope.command) != nullptr) result.command = scope.command;
+
+  auto resolver = make_system_resolver(*policy, in.variables);
+  if (!resolver) return tl::make_unexpected(resolver.error());
+  if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return safe;
+
+  PatternCache patterns;
+  EvaluateOptions options;
+  options.assume_installed = in.assume_installed;
+  options.trace = trace;
+  auto decision = evaluate(*policy, request, **resolver, patterns, options);
+  if (!decision) return tl::make_unexpected(decision.error());
+  if (auto* denial = std::get_if<Denial>(&*decision)) {
+    result.denied = std::move(*denial);
+    return {};
+  }
+  Plan& plan = result.plan.emplace(std::get<Plan>(std::move(*decision)));
+  if (stop == StopAfter::decision && trace == nullptr) return {};
+
+  auto settled = complete(plan);
+  if (!settled) return tl::make_unexpected(settled.error());
+  if (stop == StopAfter::decision) return {};
+  auto created = CreatedFiles::make(plan);
+  if (!created) return tl::make_unexpected(created.error());
+  auto outcome = execute(plan, std::move(*settled));
+  if (!outcome) return tl::make_unexpected(outcome.error());
+  result.outcome = std::move(*outcome);
+  return {};
+}
+
+}  // namespace
+
+Result answer(const Invocation& in, StopAfter stop, Trace* trace) {
+  Result result;
+  auto request = take_request(in);
+  if (!request) {
+    result.error = request.error();
+    return result;
+  }
+  result.id = request->id;
+  if (auto done = carry_out(*request, in, stop, trace, result); !done) result.error = done.error();
+  return result;
+}
+
+Expected<Policy> load_whole(const Invocation& in) {
+  LoadScope scope;
+  scope.everything = true;
+  auto policy = load(in, scope);
+  if (!policy) return policy;
+  auto resolver = make_system_resolver(*policy, in.variables);
+  if (!resolver) return tl::make_unexpected(resolver.error());
+  if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return tl::make_unexpected(safe.error());
+  return policy;
+}
+
+}  // namespace safe_exec

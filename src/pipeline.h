@@ -1,0 +1,19 @@
+// Level 5. The whole program: request, policy, decision, confinement, outcome. Every verb that decides is this line,
+// stopped at some point.
+#pragma once
+
+#include "model.h"
+#include "options.h"
+
+namespace safe_exec {
+
+enum class StopAfter : std::uint8_t { decision, outcome };
+
+// Never fails: what went wrong stands in the Result. trace, when not null, is filled, and the plan is completed as
+// far as that is possible without creating anything, so that it can be shown whole.
+[[nodiscard]] Result answer(const Invocation& in, StopAfter stop, Trace* trace);
+
+// For the policy verbs: the policy that the options name, loaded whole.
+[[nodiscard]] Expected<Policy> load_whole(const Invocation& in);
+
+}  // namespace safe_exec

@@ -1,0 +1,472 @@
+#include "report.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <utility>
+
+#define JSON_NO_IO 1  // keeps the stream classes, and what they cost at start-up, out of the binary
+#include <nlohmann/json.hpp>
+
+#include "utf8.h"
+
+namespace safe_exec {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kMaxShownBytes = 200;
+constexpr std::size_t kMaxAllowed = 20;
+
+// ---------------------------------------------------------------------------------------------------------
+// Text
+
+bool reorders_or_breaks_lines(std::uint32_t code) {
+  return (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069) || code == 0x2028 || code == 0x2029 ||
+         (code >= 0x80 && code <= 0x9F);
+}
+
+// Text that a message may hold: what would break a line, hide or reorder text is written as an escape.
+std::string printable(std::string_view text) {
+  std::string out;
+  std::array<char, 16> escape{};
+  while (!text.empty()) {
+    const Utf8Char c = decode_utf8(text);
+    const std::size_t length = std::max<std::size_t>(c.length, 1);
+    const auto byte = static_cast<unsigned char>(text.front());
+    if (c.length == 0 || byte < 0x20 || byte == 0x7F) {
+      (void)std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned>(byte));
+      out += escape.data();
+    } else if (reorders_or_breaks_lines(c.code)) {
+      (void)std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(c.code));
+      out += escape.data();
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+  return out;
+}
+
+std::string shown_value(std::string_view value) {
+  std::string text = printable(value.substr(0, kMaxShownBytes));
+  if (text.size() <= kMaxShownBytes && value.size() <= kMaxShownBytes) return text;
+  return std::string(utf8_prefix(text, kMaxShownBytes - 3)) + "...";
+}
+
+std::string base64(std::string_view bytes) {
+  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t left = bytes.size() - i;
+    const auto at = [&](std::size_t k) { return k < left ? static_cast<unsigned char>(bytes[i + k]) : 0U; };
+    const unsigned group = at(0) << 16 | at(1) << 8 | at(2);
+    out += kDigits[group >> 18 & 63];
+    out += kDigits[group >> 12 & 63];
+    out += left > 1 ? kDigits[group >> 6 & 63] : '=';
+    out += left > 2 ? kDigits[group & 63] : '=';
+  }
+  return out;
+}
+
+Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) : Json(printable(text)); }
+
+Json texts(const std::vector<std::string>& list) {
+  Json out = Json::array();
+  for (const std::string& item : list) out.push_back(printable(item));
+  return out;
+}
+
+// signal(7); the numbers are those of x86-64 and arm64, for which the program is built.
+std::string signal_name(int number) {
+  static constexpr std::array<std::string_view, 32> kNames{
+      "",        "SIGHUP",  "SIGINT",  "SIGQUIT",   "SIGILL",  "SIGTRAP", "SIGABRT", "SIGBUS",
+      "SIGFPE",  "SIGKILL", "SIGUSR1", "SIGSEGV",   "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
+      "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG",
+      "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",  "SIGPWR",  "SIGSYS"};
+  if (number > 0 && number < static_cast<int>(kNames.size())) return std::string(kNames[static_cast<std::size_t>(number)]);
+  return "SIG" + std::to_string(number);
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Parts of a result
+
+Json location_json(const std::optional<Location>& where) {
+  if (!where) return nullptr;
+  return {{"file", printable(where->file)}, {"line", where->line}, {"column", where->column}, {"pointer", printable(where->pointer)}};
+}
+
+Json denied_json(const std::optional<Denial>& denial) {
+  if (!denial) return nullptr;
+  Json allowed = Json::array();
+  for (std::size_t i = 0; i < std::min(denial->allowed.size(), kMaxAllowed); ++i) allowed.push_back(printable(denial->allowed[i]));
+  return {{"code", code_name(denial->code)},
+          {"message", printable(denial->message)},
+          {"rule", text_or_null(denial->rule)},
+          {"argv_index", denial->argv_index < 0 ? Json(nullptr) : Json(denial->argv_index)},
+          {"value", denial->argv_index < 0 ? Json(nullptr) : Json(shown_value(denial->value))},
+          {"expected", text_or_null(denial->expected)},
+          {"allowed", std::move(allowed)},
+          {"suggestion", text_or_null(denial->suggestion)},
+          {"instead", denial->instead.empty() ? Json(nullptr) : texts(denial->instead)},
+          {"reason", text_or_null(denial->reason)},
+          {"location", location_json(denial->location)}};
+}
+
+Json error_object(const std::optional<Error>& error) {
+  if (!error) return nullptr;
+  Json out{{"code", code_name(error->code)},
+           {"message", printable(error->message)},
+           {"step", text_or_null(error->step)},
+           {"errno", error->sys_errno == 0 ? Json(nullptr) : Json(error->sys_errno)},
+           {"hint", text_or_null(error->hint)}};
+  if (error->location) {
+    out["location"] = location_json(error->location);
+    out["expected"] = text_or_null(error->expected);
+    out["found"] = text_or_null(error->found);
+    out["nearest"] = text_or_null(error->nearest);
+  }
+  return out;
+}
+
+// rule: of the plan, or where the denial was decided.
+Json command_json(const Result& result) {
+  if (result.plan) {
+    const Plan& plan = *result.plan;
+    return {{"name", plan.command}, {"rule", plan.rule}, {"argv", texts(plan.argv)}, {"cwd", printable(plan.cwd)}};
+  }
+  if (result.command.empty()) return nullptr;
+  return {{"name", printable(result.command)},
+          {"rule", result.denied ? text_or_null(result.denied->rule) : Json(nullptr)},
+          {"argv", nullptr},
+          {"cwd", nullptr}};
+}
+
+Json clamped_json(const Result& result) {
+  Json out = Json::object();
+  if (!result.plan) return out;
+  for (const auto& [key, values] : result.plan->clamped) out[key] = {{"asked", values.first}, {"used", values.second}};
+  return out;
+}
+
+Json policy_json(const Result& result) {
+  if (result.policy_sha256.empty()) return nullptr;
+  return {{"name", printable(result.policy_name)}, {"sha256", result.policy_sha256}};
+}
+
+Json sandbox_json(const std::optional<Outcome>& outcome) {
+  Json layers = Json::object();
+  Json degraded = Json::array();
+  if (outcome) {
+    for (const LayerStatus& layer : outcome->layers) {
+      const std::string name(layer_name(layer.layer));
+      Json entry{{"status", state_name(layer.state)}};
+      if (layer.abi != 0) entry["abi"] = layer.abi;
+      if (!layer.detail.empty()) entry["detail"] = printable(layer.detail);
+      layers[name] = std::move(entry);
+      if (layer.state == LayerState::partial || layer.state == LayerState::not_enforced) {
+        degraded.push_back({{"layer", name}, {"status", state_name(layer.state)}, {"reason", printable(layer.detail)}});
+      }
+    }
+  }
+  return {{"layers", std::move(layers)}, {"degraded", std::move(degraded)}};
+}
+
+Json ending_json(const Ending& ending) {
+  struct Visitor {
+    Json operator()(const Exited& e) const { return {{"type", "exited"}, {"exit_code", e.code}}; }
+    Json operator()(const Signaled& e) const {
+      return {{"type", "signaled"}, {"signal", signal_name(e.number)}, {"number", e.number}, {"core_dumped", e.core_dumped}};
+    }
+    Json operator()(const TimedOut& e) const { return {{"type", "timed_out"}, {"limit", e.limit}, {"limit_ms", e.limit_ms}}; }
+    Json operator()(const LimitExceeded& e) const { return {{"type", "limit_exceeded"}, {"resource", e.resource}}; }
+    Json operator()(const Cancelled& e) const { return {{"type", "cancelled"}, {"signal", signal_name(e.signal)}}; }
+  };
+  return std::visit(Visitor{}, ending);
+}
+
+Json outcome_json(const Result& result) {
+  if (result.outcome) return ending_json(result.outcome->ending);
+  if (result.denied) {
+    return {{"type", result.denied->code == DenialCode::needs_approval ? "needs_approval" : "denied"}};
+  }
+  return {{"type", "failed"}};
+}
+
+bool succeeded(const Result& result) {
+  if (!result.outcome || !result.plan) return false;
+  const auto* exited = std::get_if<Exited>(&result.outcome->ending);
+  if (exited == nullptr) return false;
+  const std::vector<int>& ok = result.plan->exit_ok;
+  return std::find(ok.begin(), ok.end(), exited->code) != ok.end();
+}
+
+struct Stream {
+  Json info;
+  std::string text;
+};
+
+Stream stream_json(const Captured* captured, Encoding encoding) {
+  static const Captured kNothing;
+  const Captured& in = captured != nullptr ? *captured : kNothing;
+  std::string_view head = in.head;
+  std::string_view tail = in.tail;
+  std::uint64_t omitted = in.omitted;
+  if (omitted > 0 && encoding == Encoding::utf8) {  // never cut a character in two
+    head = utf8_prefix(head, head.size());
+    tail = utf8_suffix(tail, tail.size());
+    omitted += in.head.size() - head.size() + in.tail.size() - tail.size();
+  }
+  std::string bytes(head);
+  if (omitted > 0) bytes += "\n[safe-exec: " + std::to_string(omitted) + " bytes omitted]\n";
+  bytes += tail;
+  bool lossy = false;
+  std::string text = encoding == Encoding::base64 ? base64(bytes) : to_utf8(bytes, &lossy);
+  Json info{{"bytes", in.bytes},
+            {"returned", head.size() + tail.size()},
+            {"truncated", omitted > 0},
+            {"omitted", omitted},
+            {"encoding", encoding == Encoding::base64 ? "base64" : "utf8"},
+            {"lossy", lossy}};
+  return {std::move(info), std::move(text)};
+}
+
+std::string dump(const Json& json, Layout layout) {
+  // replace: a string that is not UTF-8 after all must not throw here, where an answer is owed.
+  return json.dump(layout == Layout::pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Explanation
+
+std::string_view access_name(PathAccess access) {
+  switch (access) {
+    case PathAccess::stat: return "stat";
+    case PathAccess::read: return "read";
+    case PathAccess::write: return "write";
+    case PathAccess::create: return "create";
+    case PathAccess::replace: return "replace";
+  }
+  return "stat";
+}
+
+std::string_view origin_name(Origin origin) {
+  switch (origin) {
+    case Origin::operand: return "operand";
+    case Origin::policy: return "policy";
+    case Origin::runtime: return "runtime";
+    case Origin::device: return "device";
+  }
+  return "operand";
+}
+
+std::string_view requirement_name(Requirement requirement) {
+  switch (requirement) {
+    case Requirement::require: return "require";
+    case Requirement::prefer: return "prefer";
+    case Requirement::off: return "off";
+  }
+  return "require";
+}
+
+Json grants_json(const Plan& plan) {
+  Json out = Json::array();
+  for (const Grant& grant : plan.grants) {
+    Json entry{{"path", printable(grant.path)},
+               {"access", grant.stat_only ? "stat" : access_name(grant.access)},
+               {"kind", grant.directory ? "dir" : "file"},
+               {"origin", origin_name(grant.origin)}};
+    if (!grant.given.empty() && grant.given != grant.path) entry["given"] = printable(grant.given);
+    if (grant.executable) entry["execute"] = true;
+    if (!grant.exists) entry["exists"] = false;
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+Json network_json(const Network& network) {
+  switch (network.kind) {
+    case Network::Kind::none: return "none";
+    case Network::Kind::host: return "host";
+    case Network::Kind::connect_tcp: return {{"connect_tcp", network.ports}};
+  }
+  return "none";
+}
+
+Json limits_json(const Plan& plan) {
+  return {{"timeout_ms", plan.timeout_ms},         {"stdout_bytes", plan.stdout_bytes},
+          {"stderr_bytes", plan.stderr_bytes},     {"cpu_s", plan.limits.cpu_s},
+          {"memory_mib", plan.limits.memory_mib},  {"processes", plan.limits.processes},
+          {"file_mib", plan.limits.file_mib},      {"open_files", plan.limits.open_files}};
+}
+
+Json confinement_json(const Plan& plan) {
+  static constexpr std::array<std::string_view, 3> kProc{"none", "own", "all"};
+  Json layers = Json::object();
+  for (const auto& [layer, requirement] : plan.layers) layers[std::string(layer_name(layer))] = requirement_name(requirement);
+  return {{"binary", plan.binary.path},
+          {"interpreter", text_or_null(plan.binary.interpreter)},
+          {"env", texts(plan.env)},
+          {"grants", grants_json(plan)},
+          {"deny_paths", texts(plan.deny_globs)},
+          {"one_exec", plan.one_exec},
+          {"network", network_json(plan.network)},
+          {"unix_sockets", texts(plan.unix_sockets)},
+          {"proc", kProc[static_cast<std::size_t>(plan.proc)]},
+          {"tmp", plan.tmp == Tmp::none ? "none" : "private"},
+          {"limits", limits_json(plan)},
+          {"layers", std::move(layers)}};
+}
+
+Json trace_json(const Trace& trace) {
+  Json out = Json::array();
+  for (const TraceStep& step : trace) {
+    out.push_back({{"rule", printable(step.rule)},
+                   {"argv_index", step.argv_index < 0 ? Json(nullptr) : Json(step.argv_index)},
+                   {"expected", printable(step.expected)},
+                   {"found", shown_value(step.found)},
+                   {"accepted", step.accepted}});
+  }
+  return out;
+}
+
+std::string_view decision_name(const Result& result) {
+  if (result.error) return "error";
+  if (!result.denied) return "allow";
+  return result.denied->code == DenialCode::needs_approval ? "ask" : "deny";
+}
+
+std::string words(const std::vector<std::string>& argv) {
+  std::string out;
+  for (const std::string& word : argv) out += (out.empty() ? "" : " ") + printable(word);
+  return out;
+}
+
+void append_line(std::string& out, std::string_view label, std::string_view text) {
+  if (!text.empty()) out.append("  ").append(label).append(": ").append(text).append("\n");
+}
+
+std::string place_text(const std::optional<Location>& where) {
+  if (!where) return {};
+  return printable(where->file) + ":" + std::to_string(where->line) + ":" + std::to_string(where->column);
+}
+
+}  // namespace
+
+std::string result_json(const Result& result, Layout layout) {
+  const Encoding encoding = result.plan ? result.plan->encoding : Encoding::utf8;
+  const Outcome* outcome = result.outcome ? &*result.outcome : nullptr;
+  const auto* exited = outcome != nullptr ? std::get_if<Exited>(&outcome->ending) : nullptr;
+  const auto* signaled = outcome != nullptr ? std::get_if<Signaled>(&outcome->ending) : nullptr;
+  Stream out = stream_json(outcome != nullptr ? &outcome->out : nullptr, encoding);
+  Stream err = stream_json(outcome != nullptr ? &outcome->err : nullptr, encoding);
+  Json json{{"schema", "safe-exec/result/v1"},
+            {"id", text_or_null(result.id)},
+            {"outcome", outcome_json(result)},
+            {"success", succeeded(result)},
+            {"exit_code", exited != nullptr ? Json(exited->code) : Json(nullptr)},
+            {"signal", signaled != nullptr ? Json(signal_name(signaled->number)) : Json(nullptr)},
+            {"timed_out", outcome != nullptr && std::holds_alternative<TimedOut>(outcome->ending)},
+            {"denied", denied_json(result.denied)},
+            {"error", error_object(result.error)},
+            {"command", command_json(result)},
+            {"clamped", clamped_json(result)},
+            {"duration_ms", outcome != nullptr ? outcome->duration_ms : 0}};
+  json["usage"] = outcome == nullptr ? Json(nullptr)
+                                     : Json{{"cpu_user_ms", outcome->usage.cpu_user_ms},
+                                            {"cpu_system_ms", outcome->usage.cpu_system_ms},
+                                            {"max_rss_kib", outcome->usage.max_rss_kib}};
+  json["sandbox"] = sandbox_json(result.outcome);
+  json["policy"] = policy_json(result);
+  json["stdout_info"] = std::move(out.info);
+  json["stderr_info"] = std::move(err.info);
+  json["stdout"] = std::move(out.text);
+  json["stderr"] = std::move(err.text);
+  return dump(json, layout);
+}
+
+int run_exit_status(const Result& result) {
+  if (result.outcome) {
+    struct Visitor {
+      int operator()(const Exited& e) const { return e.code >= 123 ? 123 : e.code; }
+      int operator()(const Signaled& e) const { return 128 + e.number; }
+      int operator()(const TimedOut&) const { return 124; }
+      int operator()(const LimitExceeded&) const { return 124; }
+      int operator()(const Cancelled& e) const { return 128 + e.signal; }
+    };
+    return std::visit(Visitor{}, result.outcome->ending);
+  }
+  if (result.denied) return result.denied->code == DenialCode::binary_not_found ? 127 : 126;
+  return 125;
+}
+
+std::string check_json(const Result& result, const Trace* trace, Layout layout) {
+  Json json{{"schema", "safe-exec/check/v1"},
+            {"id", text_or_null(result.id)},
+            {"decision", decision_name(result)},
+            {"allowed", decision_name(result) == "allow"},
+            {"denied", denied_json(result.denied)},
+            {"error", error_object(result.error)},
+            {"command", command_json(result)},
+            {"clamped", clamped_json(result)},
+            {"policy", policy_json(result)}};
+  if (trace != nullptr) {
+    json["trace"] = trace_json(*trace);
+    json["confinement"] = result.plan ? confinement_json(*result.plan) : Json(nullptr);
+  }
+  return dump(json, layout);
+}
+
+std::string check_text(const Result& result, const Trace* trace) {
+  if (result.error) return error_text(*result.error);
+  std::string out(decision_name(result));
+  if (result.plan) {
+    out += ": " + words(result.plan->argv) + "\n";
+    append_line(out, "rule", result.plan->rule);
+    append_line(out, "cwd", printable(result.plan->cwd));
+  }
+  if (result.denied) {
+    const Denial& denial = *result.denied;
+    out += ": " + std::string(code_name(denial.code)) + ": " + printable(denial.message) + "\n";
+    append_line(out, "rule", printable(denial.rule));
+    append_line(out, "at", place_text(denial.location));
+    append_line(out, "expected", printable(denial.expected));
+    append_line(out, "did you mean", printable(denial.suggestion));
+    append_line(out, "reason", printable(denial.reason));
+    append_line(out, "instead", words(denial.instead));
+  }
+  if (trace != nullptr) {
+    for (const TraceStep& step : *trace) {
+      out += std::string(step.accepted ? "  + " : "  - ") + printable(step.rule) + ": expected " + printable(step.expected) +
+             ", found " + shown_value(step.found) + "\n";
+    }
+    if (result.plan) out += "  confinement: " + confinement_json(*result.plan).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  }
+  return out;
+}
+
+int check_exit_status(const Result& result) {
+  if (result.error) return 2;
+  if (!result.denied) return 0;
+  return result.denied->code == DenialCode::needs_approval ? 3 : 1;
+}
+
+std::string error_json(const Error& error, Layout layout) {
+  return dump(Json{{"schema", "safe-exec/error/v1"}, {"error", error_object(error)}}, layout);
+}
+
+std::string error_text(const Error& error) {
+  std::string out = "safe-exec: " + std::string(code_name(error.code)) + ": ";
+  if (error.location) out += place_text(error.location) + ": ";
+  out += printable(error.message) + "\n";
+  if (error.location) append_line(out, "at", printable(error.location->pointer));
+  append_line(out, "step", printable(error.step));
+  append_line(out, "expected", printable(error.expected));
+  append_line(out, "found", printable(error.found));
+  append_line(out, "did you mean", printable(error.nearest));
+  append_line(out, "hint", printable(error.hint));
+  return out;
+}
+
+}  // namespace safe_exec

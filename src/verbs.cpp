@@ -1,0 +1,155 @@
+#include "verbs.h"
+
+#include <unistd.h>
+
+#include <string>
+
+#define JSON_NO_IO 1
+#include <nlohmann/json.hpp>
+
+#include "examples.h"
+#include "output.h"
+#include "pipeline.h"
+#include "policy.h"
+#include "report.h"
+#include "show.h"
+
+namespace safe_exec {
+namespace {
+
+constexpr int kCannotAnswer = 125;
+
+Layout layout_of(Output output) { return output == Output::pretty ? Layout::pretty : Layout::compact; }
+
+// The exit status, unless the answer could not be written.
+int finish(const Invocation& in, std::string_view answer_text, int status) {
+  if (write_all(STDOUT_FILENO, answer_text)) return status;
+  return in.verb == Verb::run ? kCannotAnswer : 2;
+}
+
+bool put_stream(int fd, const Captured& captured) {
+  if (!write_all(fd, captured.head)) return false;
+  if (captured.omitted > 0 && !write_all(fd, "\n[safe-exec: " + std::to_string(captured.omitted) + " bytes omitted]\n")) return false;
+  return write_all(fd, captured.tail);
+}
+
+// The command's own output and exact exit status; whatever is not a command's ending is a line of JSON on stderr.
+int run_raw(const Result& result) {
+  if (!result.outcome) {
+    (void)write_all(STDERR_FILENO, result_json(result, Layout::compact));  // nobody to tell when it fails
+    return run_exit_status(result);
+  }
+  const bool put = put_stream(STDOUT_FILENO, result.outcome->out) && put_stream(STDERR_FILENO, result.outcome->err);
+  if (!put) return kCannotAnswer;
+  if (const auto* exited = std::get_if<Exited>(&result.outcome->ending)) return exited->code;
+  return run_exit_status(result);
+}
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+std::string example_text(const ExampleResult& example) {
+  std::string out = "FAIL " + example.location.file + ":" + std::to_string(example.location.line) + ":" +
+                    std::to_string(example.location.column) + " expected " + example.expected + ", found " + example.found + ":";
+  for (const std::string& word : example.argv) out += " " + word;
+  out += "\n";
+  if (!example.message.empty()) out += "     " + example.message + "\n";
+  return out;
+}
+
+Json example_json(const ExampleResult& example) {
+  return {{"pointer", example.pointer},
+          {"file", example.location.file},
+          {"line", example.location.line},
+          {"argv", example.argv},
+          {"expected", example.expected},
+          {"found", example.found},
+          {"message", example.message},
+          {"passed", example.passed}};
+}
+
+// validate and test: the policy loaded whole, its examples decided; they differ in what they print.
+int examine(const Invocation& in, bool list_all) {
+  auto policy = load_whole(in);
+  if (!policy) return fail(in, policy.error());
+  auto results = run_examples(*policy);
+  if (!results) return fail(in, results.error());
+  std::string text;
+  Json failed = Json::array();
+  Json all = Json::array();
+  std::size_t failures = 0;
+  for (const ExampleResult& example : *results) {
+    if (list_all) all.push_back(example_json(example));
+    if (example.passed) continue;
+    ++failures;
+    text += example_text(example);
+    failed.push_back(example_json(example));
+  }
+  const int status = failures == 0 ? 0 : 1;
+  if (in.output == Output::json) {
+    Json json{{"schema", list_all ? "safe-exec/policy-test/v1" : "safe-exec/policy-validate/v1"},
+              {"policy", {{"name", policy->name}, {"sha256", policy->sha256}}},
+              {"commands", policy->commands.size()},
+              {"passed", results->size() - failures},
+              {"failed", failures}};
+    json["examples"] = list_all ? std::move(all) : std::move(failed);
+    return finish(in, dump(json), status);
+  }
+  if (list_all) {
+    text += std::to_string(results->size() - failures) + " passed, " + std::to_string(failures) + " failed\n";
+  } else if (failures == 0) {
+    text = "valid: " + policy->file + ": " + std::to_string(policy->commands.size()) + " commands, " +
+           std::to_string(results->size()) + " examples hold\n";
+  }
+  return finish(in, text, status);
+}
+
+}  // namespace
+
+int fail(const Invocation& in, const Error& error) {
+  if (in.verb == Verb::run || in.verb == Verb::check) {
+    Result result;
+    result.id = in.request.id;
+    result.error = error;
+    if (in.verb == Verb::run && in.output == Output::raw) return run_raw(result);
+    if (in.verb == Verb::run) return finish(in, result_json(result, layout_of(in.output)), run_exit_status(result));
+    if (in.output != Output::text) return finish(in, check_json(result, nullptr, layout_of(in.output)), check_exit_status(result));
+  } else if (in.output == Output::json && in.verb != Verb::none) {
+    return finish(in, error_json(error, Layout::compact), 2);
+  }
+  (void)write_all(STDERR_FILENO, error_text(error));  // nobody to tell when it fails; the status says it
+  return 2;
+}
+
+int run_verb(const Invocation& in) {
+  const Result result = answer(in, StopAfter::outcome, nullptr);
+  if (in.output == Output::raw) return run_raw(result);
+  return finish(in, result_json(result, layout_of(in.output)), run_exit_status(result));
+}
+
+int check_verb(const Invocation& in) {
+  Trace trace;
+  Trace* wanted = in.explain ? &trace : nullptr;
+  const Result result = answer(in, StopAfter::decision, wanted);
+  if (in.output == Output::text) return finish(in, check_text(result, wanted), check_exit_status(result));
+  return finish(in, check_json(result, wanted, layout_of(in.output)), check_exit_status(result));
+}
+
+int policy_validate_verb(const Invocation& in) { return examine(in, false); }
+
+int policy_test_verb(const Invocation& in) { return examine(in, true); }
+
+int policy_show_verb(const Invocation& in) {
+  auto policy = load_whole(in);
+  if (!policy) return fail(in, policy.error());
+  return finish(in, in.output == Output::json ? show_json(*policy) : show_text(*policy), 0);
+}
+
+int policy_schema_verb() {
+  Invocation in;
+  in.verb = Verb::policy_schema;
+  return finish(in, policy_schema(), 0);
+}
+
+}  // namespace safe_exec

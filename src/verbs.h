@@ -1,0 +1,19 @@
+// Level 5. One function a verb: what it prints and its exit status (CONTRACT.md section 2).
+#pragma once
+
+#include "options.h"
+
+namespace safe_exec {
+
+[[nodiscard]] int run_verb(const Invocation& in);
+[[nodiscard]] int check_verb(const Invocation& in);
+[[nodiscard]] int policy_validate_verb(const Invocation& in);
+[[nodiscard]] int policy_test_verb(const Invocation& in);
+[[nodiscard]] int policy_show_verb(const Invocation& in);
+[[nodiscard]] int policy_schema_verb();
+[[nodiscard]] int doctor_verb(const Invocation& in);
+
+// Prints an error in the form that the verb and --output ask for; the verb's status for it.
+[[nodiscard]] int fail(const Invocation& in, const Error& error);
+
+}  // namespace safe_exec
