@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model.h"
 #include "policy.h"
@@ -18,6 +19,7 @@ struct Walked {
   UniqueFd fd;           // O_PATH on the last component
   struct stat status{};
   std::string path;      // physical
+  std::vector<Symlink> links;  // those that were walked, in order
 };
 
 struct WalkFailure {
@@ -32,6 +34,16 @@ struct WalkFailure {
 // caller: the real uid; the overflow uid is nobody's.
 [[nodiscard]] tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners);
 
+// The same walk for a directory that a policy names: anybody may own its components, but a symbolic link is passed
+// only when it and everything before it are owned by root and writable by nobody else (POLICY.md section 4).
+[[nodiscard]] tl::expected<Walked, WalkFailure> walk_root(std::string_view absolute_path);
+
+// The rule for one file or directory alone: what is wrong with its owner or mode; empty when nothing is.
+[[nodiscard]] std::string trust_problem(const struct stat& status, Owners owners);
+
+// One sentence for people: "/a/b is owned by uid 1000", "/a/b: No such file or directory".
+[[nodiscard]] std::string describe(const WalkFailure& failure);
+
 // Reads at most json::kMaxBytes from files that walk_trusted accepts, from the descriptor that was checked.
 [[nodiscard]] std::unique_ptr<PolicyFiles> make_policy_files();
 
@@ -40,6 +52,6 @@ struct WalkFailure {
 [[nodiscard]] Expected<std::string> find_policy(std::string_view option, bool requester_facing);
 
 // The error when /etc/safe-exec/ceiling.json exists (ceilings are not implemented, so every policy is refused).
-[[nodiscard]] Expected<void> refuse_ceiling();
+[[nodiscard]] Expected<void> refuse_ceiling(const std::string& file = "/etc/safe-exec/ceiling.json");
 
 }  // namespace safe_exec

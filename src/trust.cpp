@@ -1,0 +1,152 @@
+// Owns the ownership walk. Never follows a link by itself, never opens anything for reading, never decides what a
+// file is for.
+#include "trust.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+#include "beneath.h"
+
+namespace safe_exec {
+
+namespace {
+
+constexpr uid_t kOverflowUid = 65534;  // user_namespaces(7): whom unmapped owners appear as; nobody's
+
+enum class Demand : std::uint8_t { every_component, before_links };
+
+std::string owner_problem(const struct stat& status, Owners owners) {
+  if (status.st_uid == 0) return {};
+  const bool callers = status.st_uid == ::getuid() && status.st_uid != kOverflowUid;
+  if (callers && owners == Owners::root_or_caller) return {};
+  return "is owned by uid " + std::to_string(status.st_uid);
+}
+
+// sticky_ok: the next component is owned by root or the caller, which owner_problem sees to when it gets there.
+std::string mode_problem(const struct stat& status, bool sticky_ok) {
+  if (S_ISLNK(status.st_mode)) return {};  // symlink(7): a link's mode means nothing
+  // acl(5): with an ACL the group bits are its mask, so an ACL that lets others write shows here.
+  const mode_t writable = status.st_mode & (S_IWGRP | S_IWOTH);
+  if (writable == 0 || (sticky_ok && S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0)) return {};
+  return (writable & S_IWOTH) != 0 ? "is writable by others" : "is writable by its group";
+}
+
+class Walk {
+ public:
+  Walk(Owners owners, Demand demand) : owners_(owners), demand_(demand) {}
+
+  tl::expected<Walked, WalkFailure> to(std::string_view path) {
+    if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) {
+      return tl::unexpected(WalkFailure{EINVAL, std::string(path), {}});
+    }
+    push(path);
+    if (!step(AT_FDCWD, "/")) return tl::unexpected(std::move(failure_));
+    while (!pending_.empty()) {
+      const std::string name = std::move(pending_.back());
+      pending_.pop_back();
+      if (name == "..") {
+        if (stack_.size() > 1) stack_.pop_back();
+      } else if (!step(stack_.back().fd.get(), name)) {
+        return tl::unexpected(std::move(failure_));
+      }
+    }
+    Walked walked{std::move(stack_.back().fd), stack_.back().status, physical(), std::move(links_)};
+    if (demand_ == Demand::every_component) {
+      std::string problem = mode_problem(walked.status, false);
+      if (!problem.empty()) return tl::unexpected(WalkFailure{0, std::move(walked.path), std::move(problem)});
+    }
+    return walked;
+  }
+
+ private:
+  struct Component {
+    UniqueFd fd;
+    struct stat status {};
+    std::string name;
+  };
+
+  void push(std::string_view path) {
+    const std::vector<std::string_view> parts = components_of(path);
+    for (auto part = parts.rbegin(); part != parts.rend(); ++part) pending_.emplace_back(*part);
+  }
+
+  std::string physical() const {
+    std::string path;
+    for (std::size_t i = 1; i < stack_.size(); ++i) path += '/' + stack_[i].name;
+    return path.empty() ? "/" : path;
+  }
+
+  std::string named(const std::string& name) const { return stack_.empty() ? name : child_path(physical(), name); }
+
+  bool fail(int number, const std::string& name, std::string problem = {}) {
+    failure_ = {number, named(name), std::move(problem)};
+    return false;
+  }
+
+  bool step(int directory, const std::string& name) {
+    Component next{UniqueFd(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)), {}, name};
+    if (!next.fd || ::fstat(next.fd.get(), &next.status) != 0) return fail(errno, name);
+    const bool link = S_ISLNK(next.status.st_mode);
+    std::string problem = owner_problem(next.status, owners_);
+    if (problem.empty()) problem = mode_problem(next.status, true);
+    if (!problem.empty()) {
+      if (demand_ == Demand::every_component || link) return fail(0, name, std::move(problem));
+      if (blemish_.problem.empty()) blemish_ = {0, named(name), std::move(problem)};
+    }
+    if (link) return follow(next);
+    stack_.push_back(std::move(next));
+    return true;
+  }
+
+  bool follow(const Component& link) {
+    if (!blemish_.problem.empty()) {
+      failure_ = std::move(blemish_);
+      return false;
+    }
+    if (links_.size() == static_cast<std::size_t>(kMaxLinks)) return fail(ELOOP, link.name);
+    std::array<char, PATH_MAX> text{};
+    const ssize_t size = ::readlinkat(link.fd.get(), "", text.data(), text.size());
+    if (size <= 0) return fail(size < 0 ? errno : ENOENT, link.name);
+    const std::string target(text.data(), static_cast<std::size_t>(size));
+    links_.push_back({named(link.name), target});
+    if (target.front() == '/') stack_.erase(stack_.begin() + 1, stack_.end());
+    push(target);
+    return true;
+  }
+
+  Owners owners_;
+  Demand demand_;
+  std::vector<Component> stack_;      // the physical components so far, "/" first
+  std::vector<std::string> pending_;  // what is still to be walked, the next one last
+  std::vector<Symlink> links_;
+  WalkFailure blemish_;  // before_links: the first component that a link may not follow
+  WalkFailure failure_;
+};
+
+}  // namespace
+
+tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners) {
+  return Walk(owners, Demand::every_component).to(absolute_path);
+}
+
+tl::expected<Walked, WalkFailure> walk_root(std::string_view absolute_path) {
+  return Walk(Owners::root, Demand::before_links).to(absolute_path);
+}
+
+std::string trust_problem(const struct stat& status, Owners owners) {
+  std::string problem = owner_problem(status, owners);
+  return problem.empty() ? mode_problem(status, false) : problem;
+}
+
+std::string describe(const WalkFailure& failure) {
+  if (failure.sys_errno != 0) return failure.component + ": " + errno_text(failure.sys_errno);
+  return failure.component + ' ' + failure.problem;
+}
+
+}  // namespace safe_exec
