@@ -6,7 +6,7 @@ import subprocess
 
 from structure import directories, finish, output_of
 
-VERBS = [["run"], ["check"], ["policy"], ["policy", "validate"], ["policy", "test"], ["policy", "show"],
+VERBS = [["run"], ["check"], ["policy", "validate"], ["policy", "test"], ["policy", "show"],
          ["policy", "schema"], ["doctor"]]
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
@@ -74,15 +74,16 @@ def main():
     declared = set(FLAG.findall("\n".join(re.findall(r"^\*-.*$", section(man1, "OPTIONS"), re.M))))
     both_ways(problems, "flag", declared, set(FLAG.findall(helps)), "safe-exec(1)", "--help")
 
+    model = (source / "src/model.cpp").read_text()
+    denials, errors = names_in(model, "kDenialNames"), names_in(model, "kErrorNames")
+    layers, states = names_in(model, "kLayerNames"), names_in(model, "kStateNames")
+
     schema = json.loads((source / "policy/schema/policy.v1.json").read_text())
-    keys = schema_keys(schema)
+    keys = schema_keys(schema) - (layers - rows(man5, "Key"))  # layers have their table in safe-exec(1)
     both_ways(problems, "key", rows(man5, "Key"), keys, "safe-exec-policy(5)", "policy.v1.json")
     if output_of(binary, "policy", "schema").strip() != (source / "policy/schema/policy.v1.json").read_text().strip():
         problems.append("`safe-exec policy schema` does not print policy/schema/policy.v1.json")
 
-    model = (source / "src/model.cpp").read_text()
-    denials, errors = names_in(model, "kDenialNames"), names_in(model, "kErrorNames")
-    layers, states = names_in(model, "kLayerNames"), names_in(model, "kStateNames")
     both_ways(problems, "denial code", rows(man5, "Denial"), denials, "safe-exec-policy(5)", "model.cpp")
     both_ways(problems, "error code", rows(man1, "Error"), errors, "safe-exec(1)", "model.cpp")
     both_ways(problems, "layer", rows(man1, "Layer"), layers, "safe-exec(1)", "model.cpp")

@@ -39,6 +39,8 @@ def main():
             problems.append(f"src/{name}: not in the level table of src/README.md")
             continue
         level = levels[stem]
+        if path.suffix == ".h" and not text.startswith(f"// Level {level}."):
+            problems.append(f"src/{name}: its first line does not say level {level}, the table does")
         if text.count("\n") > MAX_LINES:
             problems.append(f"src/{name}: {text.count(chr(10))} lines, at most {MAX_LINES}")
         for number, line in enumerate(text.splitlines(), 1):
