@@ -58,10 +58,11 @@ def names_in(model, array):
 
 
 def lint(problems, page):
-    made = output_of("scdoc", stdin=page.read_text())
-    done = subprocess.run(["mandoc", "-Tlint", "-W", "warning"], input=made, capture_output=True, text=True)
-    if done.returncode or done.stdout or done.stderr:
-        problems.append(f"{page.name}: mandoc: {(done.stdout + done.stderr).strip()}")
+    made = subprocess.run(["scdoc"], input=page.read_text(), capture_output=True, text=True)
+    done = subprocess.run(["mandoc", "-Tlint", "-W", "warning"], input=made.stdout, capture_output=True, text=True)
+    complaints = made.stderr + done.stdout + done.stderr
+    if made.returncode or done.returncode or complaints:
+        problems.append(f"{page.name}: {complaints.strip()}")
 
 
 def main():
