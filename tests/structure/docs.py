@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 
-from structure import directories, finish, output_of
+from common import directories, finish, output_of
 
 VERBS = [["run"], ["check"], ["policy", "validate"], ["policy", "test"], ["policy", "show"],
          ["policy", "schema"], ["doctor"]]

@@ -2,7 +2,7 @@
 
 import re
 
-from structure import directories, finish, output_of
+from common import directories, finish, output_of
 
 
 def main():

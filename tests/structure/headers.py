@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from structure import directories, finish
+from common import directories, finish
 
 
 def compile_alone(source, build, header):

@@ -2,7 +2,7 @@
 
 import re
 
-from structure import directories, finish
+from common import directories, finish
 
 MAX_LINES = 600
 SYSTEM = re.compile(r"sys/|linux/|unistd\.h$|fcntl\.h$")

@@ -2,7 +2,7 @@
 
 import re
 
-from structure import directories, finish
+from common import directories, finish
 
 # Written in pieces, so that this file does not find itself.
 MACHINE = re.compile("/wo" r"rk/|/tmp/(?:bash_" r"jobs|claude)|\b(?:artifactory|nexus|registry|mirror|proxy)\.[a-z0-9-]+\.")

@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 
-from structure import directories, finish
+from common import directories, finish
 
 MEASURED = {"duration_ms", "cpu_user_ms", "cpu_system_ms", "max_rss_kib"}
 

@@ -1,4 +1,4 @@
-"""What every structure test shares: two arguments (source directory, build directory), and a verdict."""
+"""What every structure test shares: its arguments and its verdict."""
 
 import pathlib
 import subprocess
@@ -6,8 +6,8 @@ import sys
 
 
 def directories():
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: {sys.argv[0]} SOURCE_DIR BUILD_DIR")
+    if len(sys.argv) not in (3, 4):
+        sys.exit(f"usage: {sys.argv[0]} SOURCE_DIR BUILD_DIR [POST_FORK_OBJECT]")
     return pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
 
 
