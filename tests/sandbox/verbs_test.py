@@ -1,0 +1,144 @@
+"""check, policy and doctor, as their users see them."""
+import json
+import os
+import subprocess
+
+from harness import SOURCE, SandboxTest, main
+
+LS = {"ls": {"path": "/bin/ls", "description": "list files", "options": {"-l": {}, "-a": {}, "--color": {"value": {"enum": ["never", "auto"]}}},
+             "operands": [{"name": "path", "type": {"path": "read", "within": ["${start_dir}"]}, "count": [0, 3]}],
+             "hints": {"-R": {"reason": "the tree is large", "instead": ["ls", "-l"]}},
+             "examples": {"allow": [["ls", "-la"]], "deny": [[["ls", "-R"], "option_not_allowed"]]}}}
+
+
+class Check(SandboxTest):
+    def check(self, policy, argv, *options):
+        status, out, _ = self.call(["check", "--policy", policy, *options, "--", *argv])
+        return status, json.loads(out)
+
+    def test_decisions_and_statuses(self):
+        policy = self.policy(LS)
+        status, answer = self.check(policy, ["ls", "-la"])
+        self.assertEqual((status, answer["decision"], answer["allowed"]), (0, "allow", True))
+        self.assertEqual(answer["command"]["argv"], ["/bin/ls", "-l", "-a", "--"])
+        status, answer = self.check(policy, ["ls", "-R"])
+        self.assertEqual((status, answer["decision"]), (1, "deny"))
+        denied = answer["denied"]
+        self.assertEqual((denied["code"], denied["argv_index"], denied["value"]), ("option_not_allowed", 1, "-R"))
+        self.assertEqual((denied["reason"], denied["instead"]), ("the tree is large", ["ls", "-l"]))
+        self.assertTrue(denied["location"]["line"] > 0 and denied["location"]["pointer"].startswith("/commands/ls"))
+        policy = self.policy({"ls": dict(LS["ls"], decision="ask", examples={})})
+        self.assertEqual(self.check(policy, ["ls"])[0], 3)
+        status, result = self.run_json(policy, ["ls"])
+        self.assertEqual((status, result["outcome"]["type"], result["denied"]["code"]), (126, "needs_approval", "needs_approval"))
+        policy = self.policy({"ls": dict(LS["ls"], decision="deny", examples={})})
+        self.assertEqual(self.check(policy, ["ls"])[1]["denied"]["code"], "rule_denies")
+        self.assertEqual(self.check(self.write("bad", "{"), ["ls"])[0], 2)
+
+    def test_explain_shows_the_trace_and_the_whole_plan(self):
+        self.write("ws/f", "x")
+        status, answer = self.check(self.policy(LS), ["ls", "-l", "f"], "--explain")
+        self.assertEqual(status, 0)
+        self.assertTrue(any(step["rule"].startswith("/commands/ls") for step in answer["trace"]))
+        grants = {grant["path"]: grant for grant in answer["confinement"]["grants"]}
+        self.assertEqual(grants[os.path.join(self.ws, "f")]["origin"], "operand")
+        self.assertTrue(any("libc.so" in path for path in grants))
+        self.assertTrue(answer["confinement"]["one_exec"])
+
+    def test_explain_grants_are_what_a_probe_inside_observes(self):
+        self.write("ws/f", "x\n")
+        self.write("ws/g", "y\n")
+        node = {"path": "/bin/dash", "end_of_options": False, "options": {"-c": {"value": {"text": [0, 9999], "multiline": True}}},
+                "operands": [{"name": "path", "type": {"path": "read", "within": ["${start_dir}"]}, "count": [0, 3]}]}
+        policy = self.policy({"dash": node})
+        _, answer = self.check(policy, ["dash", "-c", "x", "f"], "--explain")
+        granted = {grant["path"] for grant in answer["confinement"]["grants"] if grant["kind"] == "file" and grant["access"] != "stat"}
+        candidates = sorted(granted | {os.path.join(self.ws, "g"), "/etc/passwd", "/etc/hostname", "/usr/bin/ls", policy})
+        script = "for f in %s; do ( exec < $f ) 2>/dev/null && echo $f; done" % " ".join(candidates)
+        _, result = self.run_json(policy, ["dash", "-c", script, "f"])
+        self.assertEqual(set(result["stdout"].split()), granted, result)
+
+    def test_check_creates_nothing_and_needs_no_binary_when_told_so(self):
+        policy = self.policy({"tool": {"path": "/usr/bin/no-such-tool", "options": {"--out": {"value": {"path": "create", "within": ["${start_dir}"]}}}}})
+        self.assertEqual(self.check(policy, ["tool", "--out", "new"])[1]["denied"]["code"], "binary_not_found")
+        status, answer = self.check(policy, ["tool", "--out", "new"], "--assume-installed", "--explain")
+        self.assertEqual((status, answer["command"]["argv"]), (0, ["/usr/bin/no-such-tool", "--out=new", "--"]), answer)
+        self.assertEqual(os.listdir(self.ws), [])
+
+    def test_text_output(self):
+        status, out, _ = self.call(["check", "--policy", self.policy(LS), "--output", "text", "--explain", "--", "ls", "-R"])
+        self.assertEqual(status, 1)
+        self.assertIn(b"option_not_allowed", out)
+        self.assertIn(b"the tree is large", out)
+
+
+class Policy(SandboxTest):
+    def test_validate_and_test(self):
+        good = self.policy(LS)
+        for verb in ("validate", "test"):
+            status, out, err = self.call(["policy", verb, good])
+            self.assertEqual((status, err), (0, b""), out)
+            status, out, _ = self.call(["policy", verb, "--output", "json", "--policy", good])
+            self.assertEqual((status, json.loads(out)["failed"]), (0, 0))
+        wrong = dict(LS["ls"], examples={"allow": [["ls", "-R"]], "deny": [[["ls"], "option_not_allowed"]]})
+        bad = self.policy({"ls": wrong})
+        for verb in ("validate", "test"):
+            status, out, _ = self.call(["policy", verb, bad])
+            self.assertEqual(status, 1)
+            self.assertEqual(out.count(b"FAIL"), 2, out)
+        self.assertEqual(self.call(["policy", "validate", self.write("x", "{}")])[0], 2)
+
+    def test_show(self):
+        status, out, _ = self.call(["policy", "show", self.policy(LS)])
+        self.assertEqual(status, 0)
+        self.assertIn(b"list files", out)
+        self.assertIn(b"--color", out)
+        status, out, _ = self.call(["policy", "show", "--output", "json", self.policy(LS)])
+        self.assertEqual(json.loads(out)["commands"][0]["name"], "ls")
+
+    def test_schema(self):
+        status, out, _ = self.call(["policy", "schema"])
+        with open(os.path.join(SOURCE, "policy/schema/policy.v1.json"), "rb") as f:
+            self.assertEqual((status, out), (0, f.read()))
+
+    def test_the_directory_form_reads_one_command(self):
+        self.write("p/policy.json", json.dumps({"version": 1, "name": "d"}))
+        self.write("p/commands/echo.json", json.dumps({"path": "/usr/bin/echo"}))
+        self.write("p/commands/broken.json", "{")
+        policy = os.path.join(self.dir, "p")
+        self.assertEqual(self.run_json(policy, ["echo"])[0], 0)
+        self.assertEqual(self.run_json(policy, ["broken"])[1]["error"]["code"], "policy_invalid")
+        self.assertEqual(self.run_json(policy, ["../policy"])[1]["denied"]["code"], "command_not_allowed")
+        self.assertEqual(self.call(["policy", "validate", policy])[0], 2)
+
+    def test_the_shipped_policies_are_valid_and_their_examples_hold(self):
+        shipped = os.path.join(SOURCE, "policy")
+        names = [n for n in os.listdir(shipped) if os.path.exists(os.path.join(shipped, n, "policy.json"))]
+        self.assertIn("livos", names)
+        for name in names:
+            status, out, err = self.call(["policy", "test", os.path.join(shipped, name)])
+            self.assertEqual(status, 0, (out, err))
+
+
+class Doctor(SandboxTest):
+    def test_doctor_launches_and_reports_every_layer(self):
+        status, out, _ = self.call(["doctor", "--output", "json"])
+        answer = json.loads(out)
+        self.assertEqual((status, answer["healthy"]), (0, True), answer)
+        self.assertEqual(answer["layers"]["seccomp"]["status"], "enforced")
+        self.assertGreaterEqual(len(answer["layers"]), 14)
+        status, out, _ = self.call(["doctor"])
+        self.assertEqual(status, 0)
+        self.assertIn(b"healthy", out)
+
+    def test_version_and_help(self):
+        self.assertEqual(self.call(["--version"])[0], 0)
+        json.loads(self.call(["--version", "--output", "json"])[1])
+        for arguments in (["--help"], ["run", "--help"], ["check", "--help"], ["policy", "test", "--help"], ["doctor", "--help"]):
+            status, out, _ = self.call(arguments)
+            self.assertEqual(status, 0)
+            self.assertIn(b"safe-exec", out)
+
+
+if __name__ == "__main__":
+    main()
