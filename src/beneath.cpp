@@ -1,3 +1,4 @@
+// Owns those system calls. Never decides, never blocks on what it opens.
 #include "beneath.h"
 
 #include <fcntl.h>
@@ -162,6 +163,11 @@ std::optional<std::string> read_whole(int fd, std::size_t limit) {
     if (static_cast<std::size_t>(got) < step) return text;
     step = 1U << 16;
   }
+}
+
+bool may_exist(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 bool same_inode(const struct stat& a, const struct stat& b) noexcept {

@@ -52,6 +52,9 @@ inline constexpr int kMaxLinks = 40;  // as the kernel's own bound, path_resolut
 // The whole file, when it has at most limit bytes; nullopt and errno (EFBIG) otherwise.
 [[nodiscard]] std::optional<std::string> read_whole(int fd, std::size_t limit);
 
+// Whether something, a link included, has this name; what cannot be looked at counts as there.
+[[nodiscard]] bool may_exist(const std::string& path);
+
 [[nodiscard]] bool same_inode(const struct stat& a, const struct stat& b) noexcept;
 
 // strerror without its static buffer.

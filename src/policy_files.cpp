@@ -150,12 +150,6 @@ class RealPolicyFiles final : public PolicyFiles {
   }
 };
 
-// A path that cannot be looked at counts as there: loading it then says why.
-bool exists(const std::string& path) {
-  struct stat status {};
-  return ::lstat(path.c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
-}
-
 // The value of an environment variable when it is an absolute path, with suffix; else empty.
 std::string from_environment(const char* name, std::string_view suffix) {
   const char* const value = std::getenv(name);
@@ -190,7 +184,7 @@ Expected<std::string> find_policy(std::string_view option, bool requester_facing
   std::string looked;
   for (const std::string& place : places) {
     if (place.empty()) continue;
-    if (exists(place)) return place;
+    if (may_exist(place)) return place;
     looked += (looked.empty() ? "" : ", ") + place;
   }
   return tl::unexpected(failed(ErrorCode::policy_invalid, "there is no policy; looked for " + looked, ENOENT,
@@ -198,7 +192,7 @@ Expected<std::string> find_policy(std::string_view option, bool requester_facing
 }
 
 Expected<void> refuse_ceiling(const std::string& file) {
-  if (!exists(file)) return {};
+  if (!may_exist(file)) return {};
   return tl::unexpected(failed(ErrorCode::policy_invalid,
                                file + " exists, and ceilings are not implemented: no policy is accepted"));
 }

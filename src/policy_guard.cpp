@@ -1,0 +1,106 @@
+// Owns one question: may a command write the policy that governs it? Opens nothing for reading.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "beneath.h"
+#include "resolve.h"
+#include "trust.h"
+
+namespace safe_exec {
+
+namespace {
+
+bool writes(PathAccess access) {
+  switch (access) {
+    case PathAccess::stat:
+    case PathAccess::read: return false;
+    case PathAccess::write:
+    case PathAccess::create:
+    case PathAccess::replace: return true;
+  }
+  return true;
+}
+
+using Roots = std::vector<const Root*>;
+
+void add_roots(const std::vector<Root>& roots, Roots& found) {
+  for (const Root& root : roots) found.push_back(&root);
+}
+
+void add_type(const TypeRef& type, Roots& found) {
+  for (const Type* next = type.get(); next != nullptr; next = next->of.get()) {  // a list of paths writes as well
+    if (next->kind == Type::Kind::path && writes(next->path.access)) add_roots(next->path.within, found);
+  }
+}
+
+void add_sandbox(const Sandbox& sandbox, Roots& found) {
+  if (sandbox.write) add_roots(*sandbox.write, found);
+}
+
+void add_node(const Node& node, Roots& found) {
+  for (const Option& option : node.options) {
+    for (const TypeRef& type : option.values) add_type(type, found);
+  }
+  for (const Slot& slot : node.operands.value_or(std::vector<Slot>())) {
+    for (const TypeRef& type : slot.types) add_type(type, found);
+  }
+  if (node.stdin_rule) add_type(node.stdin_rule->path, found);
+  add_sandbox(node.sandbox, found);
+  for (const Node& below : node.subcommands) add_node(below, found);
+}
+
+Error untrusted(std::string message) {
+  Error error;
+  error.code = ErrorCode::policy_untrusted;
+  error.message = std::move(message);
+  error.step = "policy";
+  return error;
+}
+
+// A name of the policy that must stay as it is, and every link by which it was reached.
+Expected<void> guard(const std::string& file, std::vector<std::string>& guarded) {
+  auto walked = walk_trusted(file, Owners::root_or_caller);
+  if (!walked) return tl::unexpected(untrusted("the policy changed after it was read: " + describe(walked.error())));
+  for (Symlink& link : walked->links) guarded.push_back(std::move(link.path));
+  guarded.push_back(std::move(walked->path));
+  return {};
+}
+
+}  // namespace
+
+Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& resolver) {
+  Roots roots;
+  for (const Command& command : policy.commands) {
+    add_node(command.node, roots);
+    if (command.defaults) add_sandbox(command.defaults->sandbox, roots);
+  }
+  if (roots.empty()) return {};
+  std::vector<std::string> guarded;
+  if (auto done = guard(policy.file, guarded); !done) return done;
+  for (const auto& source : policy.sources) {
+    if (source == nullptr || source->file().substr(0, 1) != "/" || source->file() == policy.file) continue;
+    if (auto done = guard(source->file(), guarded); !done) return done;
+  }
+  // A directory's commands are read when they are asked for, so what is not there yet must not be written either.
+  const std::string& main = policy.file;
+  const std::size_t slash = main.rfind('/');
+  const bool may_be_directory = slash != std::string::npos && main.substr(slash) == "/policy.json";
+  const std::string commands = may_be_directory ? child_path(main.substr(0, slash), "commands") : std::string();
+  for (const Root* const root : roots) {
+    const std::optional<Grant> grant = resolver.policy_path(*root, PathAccess::write, false);
+    if (!grant) continue;  // matches nothing
+    const auto reached = std::find_if(guarded.begin(), guarded.end(),
+                                      [&grant](const std::string& path) { return is_within(path, grant->path); });
+    const bool adds_commands = !commands.empty() && is_within(grant->path, commands);
+    if (reached == guarded.end() && !adds_commands) continue;
+    Error error = untrusted("the policy lets a command write below " + grant->path + ", where the policy itself lies");
+    error.location = policy.locate(root->place);
+    error.hint = "move the policy out of what its commands may write";
+    return tl::unexpected(std::move(error));
+  }
+  return {};
+}
+
+}  // namespace safe_exec

@@ -1,0 +1,374 @@
+// Owns the real PathResolver: text to a checked descriptor beneath a root. Never folds "..", never opens anything
+// for reading except the request's stdin file, never says whether something outside of the roots exists.
+#include "resolve.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "beneath.h"
+#include "binary.h"
+#include "roots.h"
+#include "trust.h"
+
+namespace safe_exec {
+
+namespace {
+
+constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+
+tl::unexpected<PathFailure> refuse(DenialCode code, std::string message, std::string expected = {}) {
+  return tl::make_unexpected(PathFailure{code, std::move(message), std::move(expected)});
+}
+
+bool escapes(int number) { return number == EXDEV || number == ELOOP; }
+
+// A name that lies beneath a root by its text alone.
+struct Candidate {
+  const OpenedRoot* root = nullptr;
+  std::vector<std::string_view> rest;  // ".." among them, never more than what comes before
+};
+
+// The components after the root's own; nullopt when they are not beneath it.
+std::optional<std::vector<std::string_view>> below(const std::vector<std::string_view>& name, std::string_view root) {
+  const std::vector<std::string_view> prefix = components_of(root);
+  if (name.size() < prefix.size() || !std::equal(prefix.begin(), prefix.end(), name.begin())) return std::nullopt;
+  std::vector<std::string_view> rest(name.begin() + static_cast<std::ptrdiff_t>(prefix.size()), name.end());
+  std::int64_t depth = 0;
+  for (const std::string_view component : rest) {
+    depth += component == ".." ? -1 : 1;
+    if (depth < 0) return std::nullopt;
+  }
+  return rest;
+}
+
+UniqueFd open_candidate(const Candidate& candidate, std::uint64_t flags) {
+  if (candidate.rest.empty()) return UniqueFd(::fcntl(candidate.root->fd.get(), F_DUPFD_CLOEXEC, 3));
+  return open_beneath(candidate.root->fd.get(), join_components(candidate.rest, 0), flags, kBeneath);
+}
+
+// Where something is not: the deepest existing directory's name, and what follows it.
+std::string missing_path(const Candidate& candidate) {
+  for (std::size_t kept = candidate.rest.size(); kept > 0; --kept) {
+    Candidate above{candidate.root, {candidate.rest.begin(), candidate.rest.begin() + static_cast<std::ptrdiff_t>(kept) - 1}};
+    const UniqueFd fd = open_candidate(above, O_PATH | O_DIRECTORY);
+    const std::optional<std::string> path = fd ? path_of(fd.get()) : std::nullopt;
+    if (path) return child_path(*path, join_components(candidate.rest, kept - 1));
+  }
+  return child_path(candidate.root->physical, join_components(candidate.rest, 0));
+}
+
+std::string_view kind_text(PathKind kind) {
+  switch (kind) {
+    case PathKind::file: return "a regular file";
+    case PathKind::dir: return "a directory";
+    case PathKind::any: return "a regular file or a directory";
+  }
+  return "";
+}
+
+bool changes(PathAccess access) {
+  switch (access) {
+    case PathAccess::stat:
+    case PathAccess::read: return false;
+    case PathAccess::write:
+    case PathAccess::create:
+    case PathAccess::replace: return true;
+  }
+  return true;
+}
+
+class SystemResolver final : public PathResolver {
+ public:
+  explicit SystemResolver(Roots roots) : roots_(std::move(roots)), current_(roots_.start_dir().physical) {}
+
+  PathResult<Binary> binary(const Command& command, std::string_view as_named, const std::vector<Root>& exec,
+                            bool assume_installed) override;
+  PathResult<Directory> enter(std::optional<std::string_view> text, const std::vector<Root>& within) override;
+  PathResult<Grant> path(std::string_view text, const PathType& type) override;
+  bool names_existing(std::string_view text, const std::vector<Root>& within) override;
+  std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
+  std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
+  PathResult<UniqueFd> open_stdin_file(const Grant& checked) override;
+
+ private:
+  struct Named {
+    std::string name;  // absolute, "." and empty components dropped, ".." kept
+    std::vector<Candidate> candidates;  // views into name
+  };
+
+  [[nodiscard]] std::string absolute(std::string_view text) const;
+  [[nodiscard]] std::vector<Candidate> candidates(const std::string& name, const std::vector<Root>& within);
+  [[nodiscard]] std::string described(const std::vector<Root>& within);
+  PathResult<Grant> beneath(const Candidate& candidate, const std::string& name, bool trailing, const PathType& type);
+  PathResult<Grant> existing(const Candidate& candidate, UniqueFd fd, const PathType& type);
+  PathResult<Grant> absent(const Candidate& candidate, int number, bool trailing, const PathType& type);
+  PathResult<void> add_parent(const Candidate& candidate, Grant& grant);
+
+  Roots roots_;
+  std::string current_;         // physical path of the directory last entered
+  Trust trust_ = Trust::root;   // of the command last identified; programs in its exec list meet the same rule
+};
+
+PathResult<Binary> SystemResolver::binary(const Command& command, std::string_view as_named,
+                                          const std::vector<Root>& exec, bool assume_installed) {
+  trust_ = command.trust;
+  if (assume_installed) {
+    Binary binary;
+    binary.path = !as_named.empty() ? std::string(as_named) : command.paths.empty() ? "" : command.paths.front();
+    return binary;
+  }
+  std::vector<std::string> programs;
+  for (const Root& root : exec) {
+    if (std::optional<std::string> text = expand(root)) programs.push_back(*std::move(text));
+  }
+  return identify_binary(command, as_named, programs);
+}
+
+std::string SystemResolver::absolute(std::string_view text) const {
+  const std::string joined = text.substr(0, 1) == "/" ? std::string(text) : child_path(current_, text);
+  const std::vector<std::string_view> components = components_of(joined);
+  return components.empty() ? "/" : '/' + join_components(components, 0);
+}
+
+std::vector<Candidate> SystemResolver::candidates(const std::string& name, const std::vector<Root>& within) {
+  std::vector<Candidate> found;
+  const std::vector<std::string_view> components = components_of(name);
+  for (const Root& root : within) {
+    const OpenedRoot& opened = roots_.open(root);
+    if (!opened.problem.empty()) continue;
+    auto rest = below(components, opened.configured);
+    if (!rest) rest = below(components, opened.physical);
+    if (rest) found.push_back({&opened, *std::move(rest)});
+  }
+  return found;
+}
+
+std::string SystemResolver::described(const std::vector<Root>& within) {
+  std::string text;
+  for (const Root& root : within) {
+    const OpenedRoot& opened = roots_.open(root);
+    text += (text.empty() ? "a path below " : " or ") + opened.configured;
+    if (!opened.problem.empty()) text += " (not usable: " + opened.problem + ')';
+  }
+  return text.empty() ? "no path" : text;
+}
+
+PathResult<Grant> SystemResolver::path(std::string_view text, const PathType& type) {
+  if (text.empty()) return refuse(DenialCode::path_not_found, "the empty string is no path", "a path");
+  if (text.find('\0') != std::string_view::npos) return refuse(DenialCode::path_not_found, "a path holds no NUL");
+  const std::string name = absolute(text);
+  PathResult<Grant> result = refuse(DenialCode::path_outside, "the path is outside of where this command may go");
+  for (const Candidate& candidate : candidates(name, type.within)) {
+    result = beneath(candidate, name, text.back() == '/', type);
+    if (result || result.error().code != DenialCode::path_outside) break;  // a link may stay inside of another root
+  }
+  if (!result) {
+    if (result.error().code == DenialCode::path_outside) result.error().expected = described(type.within);
+    return result;
+  }
+  if (changes(type.access)) {
+    for (const Root& root : type.within) {
+      if (roots_.open(root).physical == result->path) {
+        return refuse(DenialCode::path_wrong_kind, "a root itself is never written", "a path below it");
+      }
+    }
+  }
+  if (name != result->path) {
+    result->given = name;
+    result->links = links_on(name);
+  }
+  return result;
+}
+
+PathResult<Grant> SystemResolver::beneath(const Candidate& candidate, const std::string& name, bool trailing,
+                                          const PathType& type) {
+  UniqueFd fd = open_candidate(candidate, O_PATH);
+  if (fd) return existing(candidate, std::move(fd), type);
+  const int number = errno;
+  if (escapes(number)) return refuse(DenialCode::path_outside, "the path leads outside through a symbolic link");
+  if (number == ENOENT || number == ENOTDIR) return absent(candidate, number, trailing, type);
+  return refuse(DenialCode::path_not_found, name + ": " + errno_text(number));
+}
+
+PathResult<Grant> SystemResolver::existing(const Candidate& candidate, UniqueFd fd, const PathType& type) {
+  Grant grant;
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return refuse(DenialCode::path_not_found, errno_text(errno));
+  std::optional<std::string> path = path_of(fd.get());
+  // Without a name nothing could be compared with deny_paths; a name elsewhere means that it was moved just now.
+  if (!path) return refuse(DenialCode::path_not_found, "the file changed while it was looked at");
+  if (!is_within(*path, candidate.root->physical)) {
+    return refuse(DenialCode::path_outside, "the path was moved outside while it was looked at");
+  }
+  const bool file = S_ISREG(status.st_mode);
+  const bool wanted = file ? type.kind != PathKind::dir : S_ISDIR(status.st_mode) && type.kind != PathKind::file;
+  if (!wanted) {
+    return refuse(DenialCode::path_wrong_kind, *path + " is not " + std::string(kind_text(type.kind)),
+                  std::string(kind_text(type.kind)));
+  }
+  if (changes(type.access) && file && status.st_nlink > 1) {
+    return refuse(DenialCode::path_wrong_kind, *path + " has other names (hard links), so it is not written",
+                  "a file with one name");
+  }
+  grant.path = *std::move(path);
+  grant.directory = !file;
+  grant.stat_only = type.access == PathAccess::stat;
+  grant.access = type.access;
+  grant.fd = std::move(fd);
+  if (type.access == PathAccess::replace) {
+    if (auto added = add_parent(candidate, grant); !added) return tl::unexpected(std::move(added.error()));
+  }
+  return grant;
+}
+
+// replace: the directory in which the new file is renamed over the old one.
+PathResult<void> SystemResolver::add_parent(const Candidate& candidate, Grant& grant) {
+  if (candidate.rest.empty()) return refuse(DenialCode::path_wrong_kind, "a root itself is never written");
+  Candidate above = candidate;
+  grant.leaf = std::string(above.rest.back());
+  above.rest.pop_back();
+  grant.parent = open_candidate(above, O_PATH | O_DIRECTORY);
+  struct stat named {}, checked {};
+  if (grant.leaf == ".." || !grant.parent || ::fstat(grant.fd.get(), &checked) != 0 ||
+      ::fstatat(grant.parent.get(), grant.leaf.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+      !same_inode(named, checked)) {
+    return refuse(DenialCode::path_wrong_kind, grant.path + " is reached through a link, so it cannot be replaced",
+                  "the file by its own name");
+  }
+  return {};
+}
+
+PathResult<Grant> SystemResolver::absent(const Candidate& candidate, int number, bool trailing, const PathType& type) {
+  Grant grant;
+  grant.exists = false;
+  grant.access = type.access;
+  grant.stat_only = type.access == PathAccess::stat;
+  grant.path = missing_path(candidate);
+  const auto missing = [&](int why) {
+    return refuse(DenialCode::path_not_found, grant.path + ": " + errno_text(why), "an existing path");
+  };
+  if (type.access != PathAccess::create && type.access != PathAccess::replace) {
+    if (!type.missing) return missing(number);
+    return grant;
+  }
+  if (candidate.rest.empty() || candidate.rest.back() == "..") return missing(number);
+  if (trailing || type.kind == PathKind::dir) {
+    return refuse(DenialCode::path_wrong_kind, grant.path + " is no file that can be made", "a file's name");
+  }
+  Candidate above = candidate;
+  grant.leaf = std::string(above.rest.back());
+  above.rest.pop_back();
+  grant.parent = open_candidate(above, O_PATH | O_DIRECTORY);
+  if (!grant.parent) {
+    if (escapes(errno)) return refuse(DenialCode::path_outside, "the path leads outside through a symbolic link");
+    return missing(errno);
+  }
+  struct stat status {};
+  if (::fstatat(grant.parent.get(), grant.leaf.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    return refuse(DenialCode::path_wrong_kind, grant.path + " is a link that leads nowhere", "a file's name");
+  }
+  if (errno != ENOENT) return missing(errno);
+  const std::optional<std::string> parent = path_of(grant.parent.get());
+  if (!parent) return missing(ENOENT);
+  if (!is_within(*parent, candidate.root->physical)) {
+    return refuse(DenialCode::path_outside, "the path was moved outside while it was looked at");
+  }
+  grant.path = child_path(*parent, grant.leaf);
+  return grant;
+}
+
+PathResult<PathResolver::Directory> SystemResolver::enter(std::optional<std::string_view> text,
+                                                          const std::vector<Root>& within) {
+  Directory directory;
+  if (!text) {
+    directory = {roots_.start_dir().physical, UniqueFd(::fcntl(roots_.start_dir().fd.get(), F_DUPFD_CLOEXEC, 3))};
+    if (!directory.fd) return refuse(DenialCode::cwd_not_allowed, errno_text(errno));
+  } else {
+    PathType type;
+    type.access = PathAccess::stat;
+    type.kind = PathKind::dir;
+    type.within = within;
+    type.missing = false;
+    auto grant = path(*text, type);
+    if (!grant) {
+      if (grant.error().code == DenialCode::path_outside) grant.error().code = DenialCode::cwd_not_allowed;
+      return tl::unexpected(std::move(grant.error()));
+    }
+    directory = {std::move(grant->path), std::move(grant->fd)};
+  }
+  current_ = directory.path;
+  return directory;
+}
+
+bool SystemResolver::names_existing(std::string_view text, const std::vector<Root>& within) {
+  if (text.empty() || text.find('\0') != std::string_view::npos) return false;
+  const std::string name = absolute(text);
+  // As git asks (lstat): a link counts, wherever it leads.
+  for (const Candidate& candidate : candidates(name, within)) {
+    if (open_candidate(candidate, O_PATH | O_NOFOLLOW)) return true;
+  }
+  return false;
+}
+
+std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess access, bool executable) {
+  const OpenedRoot& opened = roots_.open(root);
+  if (!opened.problem.empty()) return std::nullopt;
+  const mode_t mode = opened.status.st_mode;
+  const bool stat_only = access == PathAccess::stat;
+  // A socket is asked for with stat; a device only where the policy writes its whole name; a FIFO never.
+  const bool special = (S_ISSOCK(mode) && stat_only) || (S_ISCHR(mode) && root.variable.empty() && !stat_only);
+  if (!S_ISREG(mode) && !S_ISDIR(mode) && !(special && !executable)) return std::nullopt;
+  Grant grant;
+  if (executable && S_ISREG(mode)) {
+    auto checked = check_executable(opened.physical, trust_);
+    if (!checked || !same_inode(checked->status, opened.status)) return std::nullopt;
+    grant.fd = std::move(checked->fd);
+  } else {
+    grant.fd = UniqueFd(::fcntl(opened.fd.get(), F_DUPFD_CLOEXEC, 3));
+  }
+  if (!grant.fd) return std::nullopt;
+  grant.path = opened.physical;
+  if (opened.configured != opened.physical) {
+    grant.given = opened.configured;
+    grant.links = opened.links;
+  }
+  grant.directory = S_ISDIR(mode);
+  grant.executable = executable;
+  grant.stat_only = stat_only;
+  grant.access = access;
+  grant.origin = Origin::policy;
+  return grant;
+}
+
+PathResult<UniqueFd> SystemResolver::open_stdin_file(const Grant& checked) {
+  struct stat before {}, after {};
+  if (!checked.exists || !checked.fd || ::fstat(checked.fd.get(), &before) != 0) {
+    return refuse(DenialCode::path_not_found, checked.path + ": " + errno_text(ENOENT), "an existing file");
+  }
+  if (!S_ISREG(before.st_mode)) {
+    return refuse(DenialCode::path_wrong_kind, checked.path + " is not a regular file", "a regular file");
+  }
+  UniqueFd fd = reopen(checked.fd.get(), O_RDONLY);
+  if (!fd || ::fstat(fd.get(), &after) != 0) {
+    return refuse(DenialCode::path_not_found, checked.path + ": " + errno_text(errno), "a readable file");
+  }
+  if (!same_inode(before, after)) return refuse(DenialCode::path_not_found, checked.path + " changed");
+  return fd;
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<PathResolver>> make_system_resolver(const Policy& policy,
+                                                             const std::map<std::string, std::string>& variables) {
+  auto roots = Roots::make(policy, variables);
+  if (!roots) return tl::unexpected(std::move(roots.error()));
+  return std::make_unique<SystemResolver>(*std::move(roots));
+}
+
+}  // namespace safe_exec

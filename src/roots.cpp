@@ -1,0 +1,220 @@
+// Owns the opening of roots. Never grants one and never opens what lies below it.
+#include "roots.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "beneath.h"
+#include "trust.h"
+
+namespace safe_exec {
+
+namespace {
+
+constexpr std::string_view kStartDir = "start_dir";
+
+Error failed(ErrorCode code, std::string message, int number = 0) {
+  Error error;
+  error.code = code;
+  error.message = std::move(message);
+  error.step = "variables";
+  error.sys_errno = number;
+  return error;
+}
+
+Error failed_at(const Policy& policy, const Variable& variable, std::string message, int number = 0) {
+  Error error = failed(ErrorCode::policy_invalid, std::move(message), number);
+  error.location = policy.locate(variable.place);
+  return error;
+}
+
+// "${name}/rest" to {name, "rest"}; anything else to {"", text}.
+Root parse_root(std::string_view text) {
+  Root root;
+  const std::size_t end = text.substr(0, 2) == "${" ? text.find('}') : std::string_view::npos;
+  if (end == std::string_view::npos) {
+    root.path = text;
+    return root;
+  }
+  root.variable = text.substr(2, end - 2);
+  root.path = text.substr(std::min(text.size(), text.find_first_not_of('/', end + 1)));
+  return root;
+}
+
+std::string physical_or_same(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  return (fd ? path_of(fd.get()) : std::nullopt).value_or(path);
+}
+
+OpenedRoot opened(std::string configured, Walked walked) {
+  return {std::move(configured), std::move(walked.path),  std::move(walked.fd),
+          walked.status,         std::move(walked.links), {}};
+}
+
+OpenedRoot unusable(std::string configured, std::string problem) {
+  OpenedRoot root;
+  root.configured = std::move(configured);
+  root.problem = std::move(problem);
+  return root;
+}
+
+}  // namespace
+
+Expected<Roots> Roots::make(const Policy& policy, const std::map<std::string, std::string>& variables) {
+  Roots roots;
+  if (auto started = roots.open_start_dir(); !started) return tl::unexpected(std::move(started.error()));
+  roots.guarded_ = {"/usr", "/etc", "/var", "/proc", "/sys", "/dev"};
+  if (!policy.file.empty()) roots.guarded_.push_back(physical_or_same(policy.file));
+  if (const std::string home = passwd_home(); !home.empty()) roots.guarded_.push_back(physical_or_same(home));
+  roots.start_dir_.problem = roots.too_wide(roots.start_dir_.physical);
+  for (const auto& [name, text] : variables) {
+    const auto known = std::find_if(policy.variables.begin(), policy.variables.end(),
+                                    [&name](const Variable& variable) { return variable.name == name; });
+    if (known == policy.variables.end()) {
+      return tl::unexpected(failed(ErrorCode::usage, "the policy has no variable \"" + name + '"'));
+    }
+    if (!known->settable) {
+      return tl::unexpected(failed(ErrorCode::usage, "the policy does not let \"" + name + "\" be set"));
+    }
+  }
+  // A default may begin with another variable: those that others wait for first, so at most one round for each.
+  std::vector<const Variable*> waiting;
+  for (const Variable& variable : policy.variables) waiting.push_back(&variable);
+  while (!waiting.empty()) {
+    std::vector<const Variable*> later;
+    for (const Variable* const next : waiting) {
+      const auto given = variables.find(next->name);
+      const std::string* const text = given == variables.end() ? nullptr : &given->second;
+      const auto waits_for = [&](const std::string& name) {
+        return std::any_of(waiting.begin(), waiting.end(), [&](const Variable* v) { return v->name == name; }) &&
+               roots.variables_.find(name) == roots.variables_.end();
+      };
+      bool waits = text == nullptr && next->default_value && waits_for(parse_root(*next->default_value).variable);
+      for (const Root& limit : next->within) waits = waits || (text != nullptr && waits_for(limit.variable));
+      if (waits) {
+        later.push_back(next);
+      } else if (auto defined = roots.define(policy, *next, text); !defined) {
+        return tl::unexpected(std::move(defined.error()));
+      }
+    }
+    if (later.size() == waiting.size()) {
+      return tl::unexpected(failed_at(policy, *later.front(), "variables name one another in a circle"));
+    }
+    waiting = std::move(later);
+  }
+  return roots;
+}
+
+Expected<void> Roots::open_start_dir() {
+  start_dir_.fd = UniqueFd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  std::optional<std::string> path;
+  if (start_dir_.fd && ::fstat(start_dir_.fd.get(), &start_dir_.status) == 0) path = path_of(start_dir_.fd.get());
+  if (!path) return tl::unexpected(failed(ErrorCode::usage, "the working directory has no name", ENOENT));
+  start_dir_.physical = start_dir_.configured = *std::move(path);
+  return {};
+}
+
+Expected<std::string> Roots::default_text(const Policy& policy, const Variable& variable) const {
+  const Root root = parse_root(*variable.default_value);
+  std::optional<std::string> text = expand(root);
+  if (text) return *std::move(text);
+  return tl::unexpected(failed_at(policy, variable, "variable \"" + root.variable + "\" has no value"));
+}
+
+Expected<void> Roots::define(const Policy& policy, const Variable& variable, const std::string* given) {
+  if (given == nullptr && !variable.default_value) return {};  // no value here: its roots match nothing
+  std::string text;
+  if (given != nullptr) {
+    text = !given->empty() && given->front() == '/' ? *given : child_path(start_dir_.physical, *given);
+    if (given->empty()) return tl::unexpected(failed(ErrorCode::usage, "\"" + variable.name + "\" is set to nothing"));
+  } else {
+    auto expanded = default_text(policy, variable);
+    if (!expanded) return tl::unexpected(std::move(expanded.error()));
+    text = *std::move(expanded);
+  }
+  const auto wrong = [&](std::string message, int number = 0) {
+    message = "variable \"" + variable.name + "\": " + message;
+    return tl::unexpected(given != nullptr ? failed(ErrorCode::usage, std::move(message), number)
+                                           : failed_at(policy, variable, std::move(message), number));
+  };
+  auto walked = walk_root(text);
+  if (!walked) return wrong(describe(walked.error()), walked.error().sys_errno);
+  if (!S_ISDIR(walked->status.st_mode)) return wrong(text + " is not a directory", ENOTDIR);
+  const bool literal = given == nullptr && variable.default_value->substr(0, 2) != "${";
+  const std::string problem = literal ? std::string() : too_wide(walked->path);
+  if (!problem.empty()) {
+    // The remedy differs, the code does not: the policy is what such a value would make too wide.
+    return tl::unexpected(failed_at(policy, variable, "variable \"" + variable.name + "\": " + problem));
+  }
+  if (given != nullptr) {
+    const bool inside = std::any_of(variable.within.begin(), variable.within.end(), [&](const Root& limit) {
+      const OpenedRoot& root = open(limit);
+      return root.problem.empty() && is_within(walked->path, root.physical);
+    });
+    if (!inside) return wrong(text + " is not where the policy lets it be");
+  }
+  variables_.emplace(variable.name, opened(std::move(text), *std::move(walked)));
+  return {};
+}
+
+std::string Roots::too_wide(const std::string& physical) {
+  for (const std::string& guarded : guarded_) {
+    if (is_within(guarded, physical)) return physical + " holds " + guarded + ": too wide to be a variable's value";
+  }
+  return {};
+}
+
+const OpenedRoot* Roots::variable(std::string_view name) const {
+  const auto found = variables_.find(name);
+  if (found != variables_.end()) return &found->second;
+  return name == kStartDir ? &start_dir_ : nullptr;
+}
+
+const OpenedRoot& Roots::open(const Root& root) {
+  if (!root.variable.empty() && root.path.empty()) {
+    const OpenedRoot* const value = variable(root.variable);
+    if (value != nullptr) return *value;
+  }
+  const std::string key = root.variable + ':' + root.path;
+  const auto known = opened_.find(key);
+  if (known != opened_.end()) return known->second;
+  OpenedRoot fresh = open_fresh(root);
+  if (fresh.problem.empty()) return opened_.emplace(key, std::move(fresh)).first->second;
+  absent_ = std::move(fresh);
+  return absent_;
+}
+
+OpenedRoot Roots::open_fresh(const Root& root) const {
+  if (root.variable.empty()) {
+    auto walked = walk_root(root.path);
+    return walked ? opened(root.path, *std::move(walked)) : unusable(root.path, describe(walked.error()));
+  }
+  const OpenedRoot* const value = variable(root.variable);
+  if (value == nullptr) return unusable("${" + root.variable + '}', "${" + root.variable + "} has no value");
+  if (!value->problem.empty()) return unusable(child_path(value->configured, root.path), value->problem);
+  OpenedRoot below;
+  below.configured = child_path(value->configured, root.path);
+  below.links = value->links;
+  below.fd = open_beneath(value->fd.get(), root.path, O_PATH,
+                          RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  if (!below.fd || ::fstat(below.fd.get(), &below.status) != 0) {
+    return unusable(below.configured, below.configured + ": " + errno_text(errno));
+  }
+  std::optional<std::string> physical = path_of(below.fd.get());
+  if (!physical) return unusable(below.configured, below.configured + " has no name");
+  below.physical = *std::move(physical);
+  return below;
+}
+
+std::optional<std::string> Roots::expand(const Root& root) const {
+  if (root.variable.empty()) return root.path;
+  const OpenedRoot* const value = variable(root.variable);
+  if (value == nullptr) return std::nullopt;
+  return root.path.empty() ? value->physical : child_path(value->physical, root.path);
+}
+
+}  // namespace safe_exec
