@@ -1,0 +1,406 @@
+// Owns a policy as files: which are read, how they join, what a file's top level holds. Never opens a file itself
+// (PolicyFiles does) and never decides a request.
+#include "policy.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "digest.h"
+#include "policy_loader.h"
+
+namespace safe_exec {
+namespace {
+
+constexpr std::size_t kMaxIncludeDepth = 8;
+constexpr std::array<std::string_view, kNamedCount> kNamedKeys{"variables", "types", "option_sets", "commands"};
+constexpr std::array<std::string_view, kNamedCount> kNamedWords{"variable", "type", "option set", "command"};
+
+// One policy.json and what came with it.
+struct File {
+  std::string path;  // as it was opened
+  Item root;
+  std::shared_ptr<Defaults> defaults = std::make_shared<Defaults>();
+  std::vector<Item> command_files;  // directory form: the root of each commands/NAME.json
+  std::vector<std::size_t> includes;
+};
+
+// a//b/./c -> a/b/c. ".." stays: what it leads to is the kernel's to say.
+std::string clean(std::string_view path) {
+  std::string out;
+  for (std::size_t at = 0; at < path.size();) {
+    const std::size_t slash = std::min(path.find('/', at), path.size());
+    const std::string_view component = path.substr(at, slash - at);
+    if (!component.empty() && component != ".") out.append("/").append(component);
+    at = slash + 1;
+  }
+  if (!path.starts_with('/') && !out.empty()) out.erase(0, 1);
+  return out.empty() ? "/" : out;
+}
+
+std::string directory_of(std::string_view file) {
+  const std::size_t slash = file.rfind('/');
+  return slash == std::string_view::npos ? "." : std::string(file.substr(0, slash));
+}
+
+template <class T>
+T unwrap(Expected<T> result) {
+  if (!result) throw DecodeFailure{std::move(result.error())};
+  return std::move(*result);
+}
+
+// Reads every file of a policy and knows which definition of a name counts. Nothing is decoded yet.
+class Gatherer {
+ public:
+  Gatherer(PolicyContext& context, PolicyFiles& files, const LoadScope& scope)
+      : context_(context), files_(files), scope_(scope) {}
+
+  std::size_t gather(std::string_view path, const Item* including) {
+    const bool directory = unwrap(files_.is_directory(path));
+    const std::string file_path = clean(directory ? std::string(path) + "/policy.json" : std::string(path));
+    const auto known = by_path_.find(file_path);
+    if (known != by_path_.end()) return known->second;
+    const std::size_t index = out_.size();
+    out_.emplace_back().path = file_path;
+    out_[index].root = read(file_path, unwrap(files_.read(file_path)));
+    stack_.push_back(index);
+    if (stack_.size() > kMaxIncludeDepth + 1) {
+      refuse(*including, {"files include each other too deeply", "a depth of 8 or less", describe_value(*including), ""});
+    }
+    const Item root = out_[index].root;
+    check_version(root);
+    if (const auto include = root.member("include")) gather_includes(index, *include);
+    for (std::size_t kind = 0; kind < kNamedCount; ++kind) {
+      const std::optional<Item> named = root.member(kNamedKeys[kind]);
+      if (!named) continue;
+      for (const Item& definition : members(*named)) define(static_cast<Named>(kind), definition.key(), definition);
+    }
+    if (directory) gather_commands(index, path);
+    stack_.pop_back();
+    by_path_.emplace(file_path, index);
+    return index;
+  }
+
+  std::vector<File> take() { return std::move(out_); }
+  std::string digest() { return digest_.hex(); }
+  [[nodiscard]] const std::unordered_set<std::string_view>& overridden() const { return overridden_; }
+
+ private:
+  Item read(std::string file, std::string text) {
+    digest_.add(text);
+    auto parsed = json::parse(std::move(file), std::move(text), json::Comments::allow);
+    if (!parsed) throw DecodeFailure{from_parse_error(std::move(parsed.error()), ErrorCode::policy_invalid)};
+    std::vector<std::shared_ptr<const json::Document>>& sources = context_.policy.sources;
+    sources.push_back(*parsed);
+    const Item root{sources.back().get(), &sources.back()->root(), static_cast<std::uint32_t>(sources.size() - 1),
+                    ErrorCode::policy_invalid};
+    expect_kind(root, json::Kind::object);
+    return root;
+  }
+
+  static void check_version(const Item& root) {
+    const std::optional<Item> version = root.member("version");
+    if (!version) refuse(root, {"\"version\" is missing", "\"version\": 1", "no \"version\"", ""});
+    static_cast<void>(read_integer(*version, 1, 1));
+  }
+
+  void gather_includes(std::size_t index, const Item& include) {
+    const std::string directory = directory_of(out_[index].path);
+    for (const Item& element : elements(include, 1)) {
+      const std::string name = read_non_empty(element);
+      const std::string path = clean(name.starts_with('/') ? name : directory + "/" + name);
+      for (const std::size_t open : stack_) {
+        if (out_[open].path != path && out_[open].path != clean(path + "/policy.json")) continue;
+        refuse(element, {"this file includes itself", "files that end", describe_value(element), ""});
+      }
+      try {
+        const std::size_t included = gather(path, &element);
+        out_[index].includes.push_back(included);
+      } catch (DecodeFailure& failure) {
+        // A file that cannot be opened is a problem of the line that names it.
+        if (!failure.error.location) failure.error.location = element.document->locate(element.document->id(*element.node));
+        throw;
+      }
+    }
+  }
+
+  void gather_commands(std::size_t index, std::string_view directory) {
+    std::vector<std::string> names;
+    if (scope_.everything) names = unwrap(files_.list_commands(directory));
+    else if (is_command_name(scope_.command)) names.push_back(scope_.command);
+    for (const std::string& name : names) {
+      const std::string path = clean(std::string(directory) + "/commands/" + name + ".json");
+      if (!is_command_name(name)) {
+        throw DecodeFailure{{ErrorCode::policy_invalid, "the name of this file is not the name of a command", "", 0, "",
+                             Location{path, 1, 1, ""}, "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}.json", name, ""}};
+      }
+      std::optional<std::string> text = unwrap(files_.read_command(directory, name));
+      if (!text) continue;
+      const Item root = read(path, std::move(*text));
+      file_names_.push_back(std::make_unique<std::string>(name));
+      out_[index].command_files.push_back(root);
+      define(Named::command, *file_names_.back(), root);
+    }
+  }
+
+  void define(Named kind, std::string_view name, const Item& definition) {
+    auto& names = context_.names[static_cast<std::size_t>(kind)];
+    const auto [known, inserted] = names.emplace(name, definition);
+    if (inserted) return;
+    const bool own = known->second.source == out_[stack_.back()].root.source;
+    if (own || !may_override(name)) {
+      const Location other = known->second.document->locate(known->second.document->id(*known->second.node));
+      refuse(definition, {"the " + std::string(kNamedWords[static_cast<std::size_t>(kind)]) + " \"" + std::string(name) +
+                          "\" is defined twice, first at " + other.file + ":" + std::to_string(other.line),
+                          "each name once, or the name in \"override\" of the including file", std::string(name), ""}, At::key);
+    }
+    overridden_.insert(name);
+    names.erase(known);  // the key views into the document of the old definition
+    names.emplace(name, definition);
+  }
+
+  [[nodiscard]] bool may_override(std::string_view name) const {
+    for (const std::size_t index : stack_) {
+      const std::optional<Item> list = out_[index].root.member("override");
+      if (!list || !list->is(json::Kind::array)) continue;
+      for (const Item& element : elements(*list)) {
+        if (element.is(json::Kind::string) && element.node->text == name) return true;
+      }
+    }
+    return false;
+  }
+
+  PolicyContext& context_;
+  PolicyFiles& files_;
+  const LoadScope& scope_;
+  Sha256 digest_;
+  std::vector<File> out_;
+  std::unordered_map<std::string, std::size_t> by_path_;
+  std::vector<std::size_t> stack_;  // files that are being gathered, the outermost first
+  std::unordered_set<std::string_view> overridden_;
+
+ public:
+  std::vector<std::unique_ptr<std::string>> file_names_;  // what context_.names views into
+};
+
+// Decoding one file.
+struct FileReader {
+  PolicyContext& context;
+  File& file;
+  const std::unordered_set<std::string_view>& overridden;
+  bool main = false;  // the one that was asked for: name and description are its
+};
+
+void read_override(FileReader& reader, const Item& item, Policy& /*out*/) {
+  const std::vector<std::string> names = read_strings(item, 1);
+  refuse_repeats(item, names);
+  if (!reader.context.everything) return;  // commands that were not loaded cannot be compared
+  for (const Item& element : elements(item)) {
+    if (reader.overridden.contains(element.node->text)) continue;
+    const std::vector<std::string_view> known(reader.overridden.begin(), reader.overridden.end());
+    refuse_unknown(element, "overridden name", element.node->text, known, At::value);
+  }
+}
+
+void read_fixture(FileReader& /*reader*/, const Item& item, Policy& out) {
+  constexpr std::string_view kArrow = " -> ";
+  for (const Item& element : elements(item)) {
+    FixtureEntry entry;
+    entry.place = element.place();
+    entry.path = read_non_empty(element);
+    const std::size_t arrow = entry.path.find(kArrow);
+    if (arrow != std::string::npos) {
+      entry.link_target = entry.path.substr(arrow + kArrow.size());
+      entry.path.resize(arrow);
+    }
+    entry.directory = arrow == std::string::npos && entry.path.size() > 1 && entry.path.ends_with('/');
+    if (entry.directory) entry.path.pop_back();
+    if (entry.path.empty() || (arrow != std::string::npos && entry.link_target.empty())) {
+      refuse(element, {"this is not an entry of a fixture", "\"path\", \"dir/\" or \"link -> target\"", describe_value(element), ""});
+    }
+    out.fixture.push_back(std::move(entry));
+  }
+}
+
+void read_commands(FileReader& reader, const Item& item, Policy& out) {
+  for (const Item& member : members(item)) {
+    if (!is_command_name(member.key())) {
+      refuse(member, {"this is not the name of a command", "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}",
+                      "\"" + std::string(member.key()) + "\"", ""}, At::key);
+    }
+    Command command = read_command(reader.context, member, member.key(), reader.file.defaults);
+    if (reader.context.is_current(Named::command, member)) out.commands.push_back(std::move(command));
+  }
+}
+
+void read_defaults(FileReader& reader, const Item& item) {
+  using DefaultsField = Field<Defaults, FileReader>;
+  static constexpr std::array<DefaultsField, 10> kFields{{
+      {"timeout_ms", [](FileReader&, const Item& v, Defaults& out) { out.timeout_ms = read_timeout(v); }},
+      {"stdout_bytes", [](FileReader&, const Item& v, Defaults& out) { out.stdout_bytes = read_capture(v); }},
+      {"stderr_bytes", [](FileReader&, const Item& v, Defaults& out) { out.stderr_bytes = read_capture(v); }},
+      {"stdin", [](FileReader& r, const Item& v, Defaults& out) { out.stdin_rule = read_stdin_rule(r.context, v); }},
+      {"env", [](FileReader& r, const Item& v, Defaults& out) { read_env(r.context, v, out.env); }},
+      {"unsafe_env", [](FileReader&, const Item& v, Defaults& out) { read_unsafe_env(v, out.unsafe_env); }},
+      {"limits", [](FileReader& r, const Item& v, Defaults& out) { out.limits = read_limits(r.context, v); }},
+      {"sandbox", [](FileReader& r, const Item& v, Defaults& out) { out.sandbox = read_sandbox(r.context, v); }},
+      {"deny_paths", [](FileReader& r, const Item& v, Defaults&) {
+         for (const Item& glob : elements(v)) r.context.policy.deny_paths.push_back(read_glob(r.context, glob));
+       }},
+      // What is not walked is not protected, so an included file has no say in it.
+      {"deny_walk", [](FileReader& r, const Item& v, Defaults&) {
+         DenyWalk walk;
+         read_deny_walk(r.context, v, walk);
+         if (r.main) r.context.policy.deny_walk = std::move(walk);
+       }},
+  }};
+  read_members(reader, item, *reader.file.defaults, kFields);
+  check_env(reader.context, reader.file.defaults->env, reader.file.defaults->unsafe_env);
+}
+
+void nothing(FileReader& /*reader*/, const Item& /*item*/, Policy& /*out*/) {}  // read before
+
+constexpr std::array<Field<Policy, FileReader>, 12> kPolicyFields{{
+    {"$schema", nothing},
+    {"version", nothing},
+    {"name", [](FileReader& r, const Item& v, Policy& out) {
+       std::string name = read_string(v);
+       if (r.main) out.name = std::move(name);
+     }},
+    {"description", [](FileReader& r, const Item& v, Policy& out) {
+       std::string description = read_string(v);
+       if (r.main) out.description = std::move(description);
+     }},
+    {"include", nothing},
+    {"override", read_override},
+    {"variables", [](FileReader& r, const Item& v, Policy&) {
+       for (const Item& variable : members(v)) read_variable(r.context, variable);
+     }},
+    {"defaults", nothing},
+    {"types", [](FileReader& r, const Item& v, Policy&) {
+       for (const Item& type : members(v)) static_cast<void>(define_type(r.context, type));
+     }},
+    {"option_sets", [](FileReader& r, const Item& v, Policy&) {
+       for (const Item& set : members(v)) define_option_set(r.context, set);
+     }},
+    {"commands", read_commands},
+    {"fixture", read_fixture},
+}};
+
+void read_file(FileReader reader) {
+  // First, because commands point to it and check their environment against it.
+  if (const auto defaults = reader.file.root.member("defaults")) read_defaults(reader, *defaults);
+  read_members(reader, reader.file.root, reader.context.policy, kPolicyFields);
+  for (const Item& root : reader.file.command_files) {
+    std::string_view name = root.document->file();
+    name = name.substr(name.rfind('/') + 1);
+    name.remove_suffix(std::string_view(".json").size());
+    Command command = read_command(reader.context, root, name, reader.file.defaults);
+    const Item* current = reader.context.find(Named::command, name);
+    if (current != nullptr && current->node == root.node) reader.context.policy.commands.push_back(std::move(command));
+  }
+}
+
+// 0 is no limit, and an absent limit is the built-in one, so that neither is smaller by accident.
+void take_smaller(std::optional<std::int64_t>& own, const std::optional<std::int64_t>& other, std::int64_t built_in) {
+  if (!other || *other == 0) return;
+  const std::int64_t mine = own.value_or(built_in);
+  if (mine == 0 || *other < mine) own = other;
+}
+
+void take_smaller(Defaults& own, const Defaults& other) {
+  const EffectiveLimits built_in;
+  const Plan plan;
+  take_smaller(own.limits.cpu_s, other.limits.cpu_s, built_in.cpu_s);
+  take_smaller(own.limits.memory_mib, other.limits.memory_mib, built_in.memory_mib);
+  take_smaller(own.limits.processes, other.limits.processes, built_in.processes);
+  take_smaller(own.limits.file_mib, other.limits.file_mib, built_in.file_mib);
+  take_smaller(own.limits.open_files, other.limits.open_files, built_in.open_files);
+  take_smaller(own.timeout_ms, other.timeout_ms, plan.timeout_ms);
+  // Captured bytes: 0 means none at all, so the plain minimum.
+  const auto smaller = [](std::optional<std::int64_t>& mine, const std::optional<std::int64_t>& theirs, std::int64_t absent) {
+    if (theirs && *theirs < mine.value_or(absent)) mine = theirs;
+  };
+  smaller(own.stdout_bytes, other.stdout_bytes, plan.stdout_bytes);
+  smaller(own.stderr_bytes, other.stderr_bytes, plan.stderr_bytes);
+}
+
+// A file may be included from several, and from deeper ones: repeated until limits have come all the way down.
+void narrow_limits(std::vector<File>& files) {
+  for (std::size_t round = 0; round < kMaxIncludeDepth; ++round) {
+    for (const File& file : files) {
+      for (const std::size_t included : file.includes) take_smaller(*files[included].defaults, *file.defaults);
+    }
+  }
+}
+
+void check_paths(const PolicyContext& context) {
+  std::unordered_map<std::string_view, const Command*> owners;
+  for (const Command& command : context.policy.commands) {
+    for (const std::string& path : command.paths) {
+      const auto [owner, first] = owners.emplace(path, &command);
+      if (first) continue;
+      const Item item = context.item(command.node.place);
+      refuse(item.member("path").value_or(item),
+             {"the command \"" + owner->second->node.name + "\" has this path already", "one command for one path", path, ""});
+    }
+  }
+}
+
+Policy load(std::string_view path, PolicyFiles& files, const LoadScope& scope) {
+  PolicyContext context;
+  context.everything = scope.everything;
+  Gatherer gatherer(context, files, scope);
+  static_cast<void>(gatherer.gather(path, nullptr));
+  std::vector<File> read = gatherer.take();
+  for (std::size_t i = 0; i < read.size(); ++i) read_file({context, read[i], gatherer.overridden(), i == 0});
+  check_variable_cycles(context);
+  narrow_limits(read);
+  if (scope.everything) check_paths(context);
+  context.policy.file = read[0].path;
+  context.policy.sha256 = gatherer.digest();
+  return std::move(context.policy);
+}
+
+}  // namespace
+
+const Item* PolicyContext::find(Named kind, std::string_view name) const {
+  const auto& known = names[static_cast<std::size_t>(kind)];
+  const auto found = known.find(name);
+  return found == known.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string_view> PolicyContext::known(Named kind) const {
+  std::vector<std::string_view> out;
+  for (const auto& [name, unused] : names[static_cast<std::size_t>(kind)]) out.push_back(name);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+bool PolicyContext::is_current(Named kind, const Item& definition) const {
+  const Item* current = find(kind, definition.key());
+  return current != nullptr && current->node == definition.node;
+}
+
+Item PolicyContext::item(Place place) const {
+  const json::Document& document = *policy.sources[place.source];
+  return {&document, &document.node(place.node), place.source, ErrorCode::policy_invalid};
+}
+
+bool is_command_name(std::string_view text) noexcept {
+  if (text.empty() || text.size() > 64) return false;
+  return std::all_of(text.begin(), text.end(), [&](const char& c) {
+    const bool word = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    return word || (&c != text.data() && (c == '.' || c == '+' || c == '-'));
+  });
+}
+
+Expected<Policy> load_policy(std::string_view path, PolicyFiles& files, const LoadScope& scope) {
+  try {
+    return load(path, files, scope);
+  } catch (DecodeFailure& failure) {
+    return tl::unexpected(std::move(failure.error));
+  }
+}
+
+}  // namespace safe_exec

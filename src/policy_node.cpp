@@ -1,0 +1,313 @@
+// Owns the reading of commands and subcommands. Never inherits anything but names: that is evaluation's.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "policy_loader.h"
+
+namespace safe_exec {
+namespace {
+
+constexpr std::array<std::string_view, 6> kSyntaxNames{"gnu", "posix", "git", "pflag", "clap", "find"};
+constexpr std::array<std::string_view, 2> kSpellingNames{"joined", "separate"};
+constexpr std::array<std::string_view, 3> kVerdictNames{"allow", "ask", "deny"};
+constexpr std::array<std::string_view, 2> kSubcommandNames{"required", "optional"};
+constexpr std::array<std::string_view, 2> kTrustNames{"root", "caller"};
+constexpr std::array<std::string_view, 2> kExecByNames{"fd", "path"};
+constexpr std::array<std::string_view, 4> kEffectNames{"reads", "writes", "network", "executes"};
+
+using SlotField = Field<Slot, PolicyContext>;
+constexpr std::array<SlotField, 8> kSlotFields{{
+    {"name", [](PolicyContext&, const Item& value, Slot& out) { out.name = read_non_empty(value); }},
+    {"type", [](PolicyContext& c, const Item& value, Slot& out) {
+       if (!value.is(json::Kind::array)) {
+         out.types.push_back(read_type(c, value));
+         return;
+       }
+       for (const Item& type : elements(value, 1)) out.types.push_back(read_type(c, type));
+     }},
+    {"count", [](PolicyContext&, const Item& value, Slot& out) {
+       const auto [low, high] = read_range(value, 0, kMaxTokens);
+       if (high == 0) refuse(value, {"this operand could never stand anywhere", "a maximum of 1 or more", "0", ""});
+       out.min = static_cast<std::uint32_t>(low);
+       out.max = static_cast<std::uint32_t>(high);
+     }},
+    {"default", [](PolicyContext&, const Item& value, Slot& out) {
+       if (value.is(json::Kind::array)) out.defaults = read_strings(value, 1);
+       else out.defaults.push_back(read_string(value));
+     }},
+    {"requires", [](PolicyContext&, const Item& value, Slot& out) { out.requires_options = read_strings(value, 1); }},
+    {"excludes", [](PolicyContext&, const Item& value, Slot& out) { out.excludes = read_strings(value, 1); }},
+    {"replaced_by", [](PolicyContext&, const Item& value, Slot& out) { out.replaced_by = read_strings(value, 1); }},
+    {"dash", [](PolicyContext&, const Item& value, Slot& out) { out.dash = read_bool(value); }},
+}};
+
+Slot read_slot(PolicyContext& context, const Item& item) {
+  Slot slot;
+  slot.place = item.place();
+  if (item.is(json::Kind::string)) {
+    if (item.node->text != "--") refuse(item, {"this is not an operand", "\"--\" or an object", describe_value(item), ""});
+    slot.separator = true;
+    return slot;
+  }
+  read_members(context, item, slot, kSlotFields);
+  if (slot.name.empty()) refuse(item, {"\"name\" is missing", "\"name\": TEXT", "no \"name\"", ""});
+  if (slot.types.empty()) refuse(item, {"\"type\" is missing", "\"type\": TYPE", "no \"type\"", ""});
+  const std::size_t defaults = slot.defaults.size();
+  if (defaults > 0 && (defaults < slot.min || defaults > slot.max)) {
+    refuse(*item.member("default"), {"the default does not fit \"count\"",
+                                     "from " + std::to_string(slot.min) + " to " + std::to_string(slot.max) + " tokens",
+                                     std::to_string(defaults), ""});
+  }
+  bool path = false;
+  for (const TypeRef& type : slot.types) path = path || type->kind == Type::Kind::path;
+  if (slot.dash && !path) {
+    refuse(*item.member("dash"), {"\"dash\" makes no sense here", "a path type", "none", ""}, At::key);
+  }
+  return slot;
+}
+
+std::vector<Slot> read_operands(PolicyContext& context, const Item& item) {
+  std::vector<Slot> slots;
+  std::unordered_set<std::string> names;
+  bool separated = false;
+  for (const Item& element : elements(item)) {
+    slots.push_back(read_slot(context, element));
+    if (slots.back().separator && std::exchange(separated, true)) {
+      refuse(element, {"\"--\" stands twice", "at most one \"--\"", "a second one", ""});
+    }
+    if (!slots.back().separator && !names.insert(slots.back().name).second) {
+      refuse(element, {"two operands have one name", "a name of its own", "\"" + slots.back().name + "\"", ""});
+    }
+  }
+  return slots;
+}
+
+std::vector<std::string> read_argv(const Item& item) { return read_strings(item, 1); }
+
+void read_hints(PolicyContext& context, const Item& item, Node& out) {
+  static constexpr std::array<Field<Hint, PolicyContext>, 2> kFields{{
+      {"reason", [](PolicyContext&, const Item& value, Hint& h) { h.reason = read_non_empty(value); }},
+      {"instead", [](PolicyContext&, const Item& value, Hint& h) { h.instead = read_argv(value); }},
+  }};
+  for (const Item& member : members(item)) {
+    Hint hint;
+    hint.token = member.key();
+    hint.place = member.place();
+    if (hint.token.empty()) refuse(member, {"a hint needs a token", "a token or a subcommand", "\"\"", ""}, At::key);
+    read_members(context, member, hint, kFields);
+    if (hint.reason.empty()) refuse(member, {"\"reason\" is missing", "\"reason\": TEXT", "no \"reason\"", ""});
+    out.hints.push_back(std::move(hint));
+  }
+}
+
+void read_denied_examples(PolicyContext& /*context*/, const Item& item, Examples& out) {
+  for (const Item& element : elements(item)) {
+    const std::vector<Item> pair = elements(element);
+    if (pair.size() != 2) refuse(element, {"this is not a denied example", "[ARGV, CODE]", describe_value(element), ""});
+    Examples::Deny example{read_argv(pair[0]), DenialCode::command_not_allowed, element.place()};
+    const std::string name = read_string(pair[1]);
+    const std::optional<DenialCode> code = denial_code(name);
+    if (!code) {
+      std::vector<std::string_view> known;
+      for (int i = 0; i < kDenialCodeCount; ++i) known.push_back(code_name(static_cast<DenialCode>(i)));
+      refuse_unknown(pair[1], "denial code", name, known, At::value);
+    }
+    example.code = *code;
+    out.deny.push_back(std::move(example));
+  }
+}
+
+void read_examples(PolicyContext& context, const Item& item, Node& out) {
+  static constexpr std::array<Field<Examples, PolicyContext>, 3> kFields{{
+      {"allow", [](PolicyContext&, const Item& value, Examples& e) {
+         for (const Item& argv : elements(value)) e.allow.push_back({read_argv(argv), argv.place()});
+       }},
+      {"ask", [](PolicyContext&, const Item& value, Examples& e) {
+         for (const Item& argv : elements(value)) e.ask.push_back({read_argv(argv), argv.place()});
+       }},
+      {"deny", read_denied_examples},
+  }};
+  read_members(context, item, out.examples, kFields);
+}
+
+void read_exit_ok(PolicyContext& /*context*/, const Item& item, Node& out) {
+  std::vector<int> codes;
+  for (const Item& element : elements(item, 1)) codes.push_back(static_cast<int>(read_integer(element, 0, 255)));
+  out.exit_ok = std::move(codes);
+}
+
+// Subcommands are read last, because what they see of this node must be known.
+void postpone(PolicyContext& /*context*/, const Item& item, Node& /*out*/) {
+  if (members(item).empty()) refuse(item, {"this must not be empty", "one subcommand or more", "{}", ""});
+}
+
+using NodeField = Field<Node, PolicyContext>;
+constexpr std::array<NodeField, 25> kNodeFields{{
+    {"syntax", [](PolicyContext&, const Item& v, Node& out) { out.syntax = read_enum<SyntaxName>(v, kSyntaxNames); }},
+    {"permute", [](PolicyContext&, const Item& v, Node& out) { out.permute = read_bool(v); }},
+    {"end_of_options", [](PolicyContext&, const Item& v, Node& out) { out.end_of_options = read_bool(v); }},
+    {"spelling", [](PolicyContext&, const Item& v, Node& out) { out.spelling = read_enum<Spelling>(v, kSpellingNames); }},
+    {"short_equals", [](PolicyContext&, const Item& v, Node& out) { out.short_equals = read_bool(v); }},
+    {"options", [](PolicyContext& c, const Item& v, Node& out) { read_options(c, v, out.options); }},
+    {"use", [](PolicyContext& c, const Item& v, Node& out) { use_option_sets(c, v, out.options); }},
+    {"operands", [](PolicyContext& c, const Item& v, Node& out) { out.operands = read_operands(c, v); }},
+    {"max_args", [](PolicyContext&, const Item& v, Node& out) { out.max_args = read_integer(v, 0, kMaxTokens); }},
+    {"subcommands", postpone},
+    {"subcommand", [](PolicyContext&, const Item& v, Node& out) { out.subcommand_optional = read_choice(v, kSubcommandNames) == 1; }},
+    {"inject", [](PolicyContext&, const Item& v, Node& out) { out.inject = read_strings(v, 0); }},
+    {"decision", [](PolicyContext&, const Item& v, Node& out) { out.decision = read_enum<Verdict>(v, kVerdictNames); }},
+    {"hints", read_hints},
+    {"env", [](PolicyContext& c, const Item& v, Node& out) { read_env(c, v, out.env); }},
+    {"unsafe_env", [](PolicyContext&, const Item& v, Node& out) { read_unsafe_env(v, out.unsafe_env); }},
+    {"stdin", [](PolicyContext& c, const Item& v, Node& out) { out.stdin_rule = read_stdin_rule(c, v); }},
+    {"cwd", [](PolicyContext& c, const Item& v, Node& out) { out.cwd = read_roots(c, v, 1); }},
+    {"timeout_ms", [](PolicyContext&, const Item& v, Node& out) { out.timeout_ms = read_timeout(v); }},
+    {"stdout_bytes", [](PolicyContext&, const Item& v, Node& out) { out.stdout_bytes = read_capture(v); }},
+    {"stderr_bytes", [](PolicyContext&, const Item& v, Node& out) { out.stderr_bytes = read_capture(v); }},
+    {"limits", [](PolicyContext& c, const Item& v, Node& out) { out.limits = read_limits(c, v); }},
+    {"sandbox", [](PolicyContext& c, const Item& v, Node& out) { out.sandbox = read_sandbox(c, v); }},
+    {"exit_ok", read_exit_ok},
+    {"examples", read_examples},
+}};
+
+// Only a subcommand has other names: a command is looked up by its name, in a directory even by its file's.
+constexpr std::array<NodeField, 1> kSubcommandFields{{
+    {"aliases", [](PolicyContext&, const Item& v, Node& out) {
+       out.aliases = read_strings(v, 1);
+       refuse_repeats(v, out.aliases);
+     }},
+}};
+
+void read_path(PolicyContext& /*context*/, const Item& item, Command& out) {
+  if (!item.is(json::Kind::array)) {
+    out.paths.push_back(read_absolute_path(item));
+    return;
+  }
+  for (const Item& element : elements(item, 1)) out.paths.push_back(read_absolute_path(element));
+  refuse_repeats(item, out.paths);
+}
+
+std::string read_digest(const Item& item) {
+  std::string digest = read_string(item);
+  const bool hex = digest.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+  if (!hex || digest.size() != 64) refuse(item, {"this is not a SHA-256", "64 hexadecimal digits", describe_value(item), ""});
+  for (char& c : digest) c = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
+  return digest;
+}
+
+void read_digests(PolicyContext& /*context*/, const Item& item, Command& out) {
+  if (!item.is(json::Kind::array)) {
+    out.sha256.push_back(read_digest(item));
+    return;
+  }
+  for (const Item& element : elements(item, 1)) out.sha256.push_back(read_digest(element));
+}
+
+void read_effects(PolicyContext& /*context*/, const Item& item, Command& out) {
+  for (const Item& member : members(item)) {
+    bool known = false;
+    for (const std::string_view name : kEffectNames) known = known || name == member.key();
+    if (!known) refuse_unknown(member, "effect", member.key(), kEffectNames, At::key);
+    out.effects.emplace(std::string(member.key()), read_strings(member, 0));
+  }
+}
+
+constexpr std::array<Field<Command, PolicyContext>, 6> kCommandFields{{
+    {"path", read_path},
+    {"trust", [](PolicyContext&, const Item& v, Command& out) { out.trust = read_enum<Trust>(v, kTrustNames); }},
+    {"sha256", read_digests},
+    {"exec_by", [](PolicyContext&, const Item& v, Command& out) { out.exec_by = read_enum<ExecBy>(v, kExecByNames); }},
+    {"description", [](PolicyContext&, const Item& v, Command& out) { out.node.description = read_string(v); }},
+    {"effects", read_effects},
+}};
+
+void name_reason(Node& node, const Scope& above) {
+  if (node.decision == Verdict::allow) return;
+  const auto named = above.hints.find(node.name);
+  if (named != above.hints.end()) node.reason = named->second->reason;
+  for (const Hint& hint : node.hints) {
+    if (hint.token == node.name) node.reason = hint.reason;
+  }
+}
+
+void read_subcommands(PolicyContext& context, const Item& item, Node& node, const Scope& scope);
+
+// What needs the whole node; then what is below it.
+void finish_node(PolicyContext& context, const Item& item, Node& node, const Scope& above) {
+  node.place = item.place();
+  const SyntaxName syntax = node.syntax.value_or(above.syntax);
+  const std::vector<std::string>& unsafe_env = item.member("unsafe_env") ? node.unsafe_env : above.unsafe_env;
+  check_env(context, node.env, unsafe_env);
+  check_options(context, item, node, above.persistent, syntax);
+  name_reason(node, above);
+  const std::optional<Item> subcommands = item.member("subcommands");
+  if (!subcommands) {
+    const std::optional<Item> key = item.member("subcommand");
+    if (key) refuse(*key, {"\"subcommand\" makes no sense here", "\"subcommands\" beside it", "none", ""}, At::key);
+    return;
+  }
+  Scope below{syntax, above.persistent, unsafe_env, {}};
+  for (const Option& option : node.options) {
+    if (option.persistent) below.persistent.push_back(&option);
+  }
+  for (const Hint& hint : node.hints) below.hints.emplace(hint.token, &hint);
+  read_subcommands(context, *subcommands, node, below);
+}
+
+void check_subcommand_name(const Item& item, std::string_view name, At at) {
+  const bool control = std::any_of(name.begin(), name.end(), [](char c) { return c > '\0' && c <= ' '; });
+  if (!name.empty() && name[0] != '-' && !control) return;
+  refuse(item, {"this cannot be a subcommand", "a word that does not begin with \"-\"", "\"" + std::string(name) + "\"", ""}, at);
+}
+
+void read_subcommands(PolicyContext& context, const Item& item, Node& node, const Scope& scope) {
+  std::unordered_set<std::string> names;
+  for (const Item& member : members(item)) names.insert(std::string(member.key()));
+  for (const Item& member : members(item)) {
+    check_subcommand_name(member, member.key(), At::key);
+    Node child;
+    child.name = member.key();
+    for (const Item& value : members(member)) {
+      if (read_field(context, value, child, kNodeFields) || read_field(context, value, child, kSubcommandFields)) continue;
+      std::vector<std::string_view> known;
+      append_keys(known, kNodeFields);
+      append_keys(known, kSubcommandFields);
+      refuse_unknown(value, "key", value.key(), known, At::key);
+    }
+    for (std::size_t i = 0; i < child.aliases.size(); ++i) {
+      const Item alias = elements(*member.member("aliases"))[i];
+      check_subcommand_name(alias, child.aliases[i], At::value);
+      if (names.insert(child.aliases[i]).second) continue;
+      refuse(alias, {"another subcommand has this name", "each name and alias once", describe_value(alias), ""});
+    }
+    finish_node(context, member, child, scope);
+    node.subcommands.push_back(std::move(child));
+  }
+}
+
+}  // namespace
+
+Command read_command(PolicyContext& context, const Item& item, std::string_view name,
+                     const std::shared_ptr<const Defaults>& defaults) {
+  Command command;
+  command.node.name = name;
+  command.defaults = defaults;
+  const bool file = item.node->parent == json::kNone;  // commands/NAME.json
+  for (const Item& value : members(item)) {
+    if (file && value.key() == "$schema") continue;
+    if (read_field(context, value, command, kCommandFields)) continue;
+    if (read_field(context, value, command.node, kNodeFields)) continue;
+    std::vector<std::string_view> known;
+    append_keys(known, kCommandFields);
+    append_keys(known, kNodeFields);
+    refuse_unknown(value, "key", value.key(), known, At::key);
+  }
+  if (command.paths.empty()) refuse(item, {"\"path\" is missing", "\"path\": \"/dir/program\"", "no \"path\"", ""});
+  Scope scope;
+  scope.unsafe_env = defaults->unsafe_env;
+  finish_node(context, item, command.node, scope);
+  return command;
+}
+
+}  // namespace safe_exec
