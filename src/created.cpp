@@ -58,12 +58,28 @@ CreatedFiles::~CreatedFiles() {
   for (const Entry& entry : entries_) entry.remove_untouched();
 }
 
+// Two operands may name one new file.
+bool CreatedFiles::take_again(Grant& grant) const {
+  struct stat status {};
+  UniqueFd fd(::openat(grant.parent.get(), grant.leaf.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd || ::fstat(fd.get(), &status) != 0) return false;
+  for (const Entry& entry : entries_) {
+    if (!same_inode(entry.status, status)) continue;
+    grant.fd = std::move(fd);
+    grant.exists = true;
+    return true;
+  }
+  errno = EEXIST;
+  return false;
+}
+
 Expected<CreatedFiles> CreatedFiles::make(Plan& plan) {
   CreatedFiles created;
   for (Grant& grant : plan.grants) {
     if (grant.access != PathAccess::create || grant.exists) continue;
     constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
     const UniqueFd file(::openat(grant.parent.get(), grant.leaf.c_str(), kFlags, 0666));
+    if (!file && errno == EEXIST && created.take_again(grant)) continue;
     if (!file) return tl::unexpected(failed(grant, errno));
     Entry entry;
     entry.leaf = grant.leaf;

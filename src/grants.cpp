@@ -143,8 +143,8 @@ class DenyWalker {
     names.fd = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
     if (!names.fd) return fail(path + ": " + errno_text(errno));
     names.directory = true;
-    names.list_only = true;
-    names.access = PathAccess::read;
+    names.executable = false;
+    names.access = PathAccess::stat;
     if (path.size() == base_) names.links = grant_->links;
     for (const Child& child : children) {
       if (!child.granted) continue;

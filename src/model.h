@@ -369,8 +369,7 @@ struct Grant {
   bool exists = true;
   bool executable = false;  // may be executed
   bool stat_only = false;   // reached by name, no content
-  bool list_only = false;   // a directory above a deny_paths match: its names (READ_DIR), nothing below by itself
-  PathAccess access = PathAccess::read;
+  PathAccess access = PathAccess::read;  // stat without stat_only: a directory's names (READ_DIR), nothing in it
   Origin origin = Origin::operand;
   UniqueFd parent;  // create, replace: O_PATH on the parent directory
   std::string leaf;

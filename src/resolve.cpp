@@ -321,8 +321,9 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   if (!opened.problem.empty()) return std::nullopt;
   const mode_t mode = opened.status.st_mode;
   const bool stat_only = access == PathAccess::stat;
-  // A socket is asked for with stat; a device only where the policy writes its whole name; a FIFO never.
-  const bool special = (S_ISSOCK(mode) && stat_only) || (S_ISCHR(mode) && root.variable.empty() && !stat_only);
+  // connect(2) asks for write permission on a socket; a device only where the policy writes its whole name; a FIFO
+  // never.
+  const bool special = (S_ISSOCK(mode) && access != PathAccess::read) || (S_ISCHR(mode) && root.variable.empty());
   if (!S_ISREG(mode) && !S_ISDIR(mode) && !(special && !executable)) return std::nullopt;
   Grant grant;
   if (executable && S_ISREG(mode)) {

@@ -37,6 +37,7 @@ class CreatedFiles {
 
  private:
   struct Entry;
+  bool take_again(Grant& grant) const;
   std::vector<Entry> entries_;
 };
 
