@@ -1,0 +1,35 @@
+// Level 1. What is in force for one node: built-in defaults, the file's defaults, then every node from the command
+// down (POLICY.md section 2: key by key; env, limits and sandbox member by member; arrays replace).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "model.h"
+
+namespace safe_exec {
+
+// Points into the Policy; lives no longer than it.
+struct Effective {
+  std::vector<const EnvRule*> env;  // one a name, in the order in which names first appear
+  const std::vector<std::string>* unsafe_env = nullptr;
+  StdinRule stdin_rule;
+  const std::vector<Root>* cwd = nullptr;  // null: the default of POLICY.md section 4
+  std::optional<std::int64_t> max_args;
+  std::int64_t timeout_ms = 30000, stdout_bytes = 50000, stderr_bytes = 10000;
+  EffectiveLimits limits;
+  const std::vector<Root>*read = nullptr, *write = nullptr, *exec = nullptr, *unix_sockets = nullptr;
+  bool exec_self = false;
+  Network network;
+  Proc proc = Proc::none;
+  Tmp tmp = Tmp::none;
+  std::map<Layer, Requirement> layers;  // every layer
+  std::vector<int> exit_ok{0};
+};
+
+// nodes: the command first.
+[[nodiscard]] Effective effective_settings(const Command& command, const std::vector<const Node*>& nodes);
+
+}  // namespace safe_exec

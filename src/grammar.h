@@ -1,0 +1,80 @@
+// Level 1. Tokens -> the options and operands of a chain of nodes -> one canonical argv (POLICY.md sections 3 and 6).
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model.h"
+#include "refusal.h"
+
+namespace safe_exec {
+
+// One node on the way from the command to the subcommand that runs, with the syntax in force there.
+struct Level {
+  const Node* node = nullptr;
+  Syntax syntax;
+};
+
+struct GivenOption {
+  const Option* option = nullptr;
+  std::size_t declared = 0;  // level at which it is listed
+  std::size_t given = 0;     // level at which it stood
+  int argv_index = -1;
+  std::vector<std::string> values;  // empty: a flag, or an optional value that is absent
+  std::vector<int> value_indexes;   // one for each value
+};
+
+struct Operand {
+  std::string text;
+  int argv_index = -1;  // -1: the slot's default
+  bool behind = false;  // behind a free "--"; after slots are filled: in a slot behind the separator
+  bool standard_input = false;  // "-" in a slot that lets it mean standard input
+};
+
+// What the strict grammar made of the tokens. Values and operands are as given until evaluation replaces them by
+// their canonical texts.
+struct Reading {
+  std::vector<Level> levels;
+  std::vector<GivenOption> options;  // in the caller's order; repeated flags folded
+  std::vector<Operand> operands;
+  bool separator = false;  // a free "--" stood there
+  bool terminal = false;   // ended by a terminal option
+
+  [[nodiscard]] std::vector<const Node*> nodes() const;
+};
+
+// Whether an optional value may be the next token (only asked for options with `separate`).
+using AcceptsValue = std::function<bool(const Type&, std::string_view token)>;
+
+// argv[0] has been looked at already. Refused as soon as a node is reached whose decision is deny.
+[[nodiscard]] tl::expected<Reading, Refusal> read_tokens(const Node& command, std::span<const std::string> argv,
+                                                         const AcceptsValue& accepts);
+
+struct CommandLine {
+  std::vector<std::string> argv;
+  std::vector<bool> injected;  // for each token: it comes from `inject`, not from the grammar
+};
+
+// The one spelling of a reading. path becomes argv[0].
+[[nodiscard]] tl::expected<CommandLine, Refusal> emit(const Reading& reading, std::string_view path);
+
+// Whether the grammar reads an emitted line (without what was injected) as the line that would be emitted again:
+// the property by which our reading is the program's reading.
+[[nodiscard]] bool reads_back(const Node& command, const CommandLine& line, const AcceptsValue& accepts);
+
+// POLICY.md section 6, the presets. One row each.
+[[nodiscard]] Syntax preset(SyntaxName name) noexcept;
+
+// The option that a name or alias means at the deepest level: its own, else a persistent one from above, nearest
+// first. level is set to where it is listed.
+[[nodiscard]] const Option* find_option(std::span<const Level> levels, std::string_view name, std::size_t* level);
+
+[[nodiscard]] bool has_separator(const Node& node);
+// Whether the option stands in the emitted line (given, or always emitted).
+[[nodiscard]] bool is_present(const Reading& reading, std::string_view name);
+
+}  // namespace safe_exec
