@@ -12,7 +12,7 @@ OWNED = {"re2/": "pattern", "nettle/": "digest"}  # the only module that may kno
 
 
 def read_table(readme):
-    """{stem: level} from the rows "| 1 | `policy`, `request` | ... |"."""
+    """{name: level} from the rows "| 1 | `policy`, `request` | ... |". A name with a suffix is that one file."""
     levels = {}
     for row in re.findall(r"^\|\s*(\d)\s*\|([^|]*)\|", readme, re.M):
         for stem in re.findall(r"`([^`]+)`", row[1]):
@@ -28,17 +28,21 @@ def main():
     levels = read_table((src / "README.md").read_text())
     problems = []
     files = sorted(p for p in src.rglob("*") if p.suffix in (".h", ".cpp"))
-    stems = {str(p.relative_to(src).with_suffix("")): p for p in files}
+    names = {str(p.relative_to(src)) for p in files}
+    known = names | {name.rsplit(".", 1)[0] for name in names}
 
-    problems += [f"src/README.md: {stem} has no file" for stem in levels if stem not in stems]
+    def level_of(name):
+        return levels.get(name, levels.get(name.rsplit(".", 1)[0]))
+
+    problems += [f"src/README.md: {name} has no file" for name in levels if name not in known]
     for path in files:
         name = str(path.relative_to(src))
         stem = name.rsplit(".", 1)[0]
         text = path.read_text()
-        if stem not in levels:
+        level = level_of(name)
+        if level is None:
             problems.append(f"src/{name}: not in the level table of src/README.md")
             continue
-        level = levels[stem]
         if path.suffix == ".h" and not text.startswith(f"// Level {level}."):
             problems.append(f"src/{name}: its first line does not say level {level}, the table does")
         if text.count("\n") > MAX_LINES:
@@ -61,9 +65,9 @@ def main():
             beside = (path.parent / target).resolve()
             found = beside if beside.is_file() else (src / target).resolve()
             if found.is_file():
-                other = str(found.relative_to(src).with_suffix(""))
-                if levels.get(other, 0) > level:
-                    problems.append(f"{where}: level {level} includes {target} of level {levels[other]}")
+                other = level_of(str(found.relative_to(src))) or 0
+                if other > level:
+                    problems.append(f"{where}: level {level} includes {target} of level {other}")
             elif not (build / "generated" / target).is_file():
                 problems.append(f"{where}: {target} is neither in src/ nor generated")
     finish(problems, len(files))
