@@ -1,0 +1,294 @@
+// Owns the runtime closure: which files a program's loader will want to read. Never runs ldd or the loader, never
+// grants a library that somebody else can change, never decides what the loader takes.
+#include "runtime.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "beneath.h"
+#include "elf_file.h"
+#include "trust.h"
+
+namespace safe_exec {
+
+namespace {
+
+constexpr std::size_t kMaxLibraries = 1024;
+constexpr std::size_t kMaxPrograms = 2048;  // files of one directory in exec
+constexpr std::size_t kMaxCache = 16U << 20;
+constexpr const char* kCache = "/etc/ld.so.cache";
+
+// ld.so(8), the multiarch directories of Debian, and the ones of musl.
+#if defined(__x86_64__)
+constexpr std::array<std::string_view, 7> kDefaultDirectories{
+    "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
+#elif defined(__aarch64__)
+constexpr std::array<std::string_view, 7> kDefaultDirectories{
+    "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
+#else
+constexpr std::array<std::string_view, 5> kDefaultDirectories{"/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
+#endif
+
+Error failed(std::string message, int number = 0) {
+  Error error;
+  error.code = ErrorCode::launch_failed;
+  error.message = std::move(message);
+  error.step = "runtime";
+  error.sys_errno = number;
+  return error;
+}
+
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+bool is_absolute(std::string_view text) { return !text.empty() && text.front() == '/'; }
+
+// "$ORIGIN/../lib:/opt/lib" as directories. Relative ones mean the caller's working directory: never.
+std::vector<std::string> search_directories(std::string_view list, const std::string& origin) {
+  std::vector<std::string> directories;
+  while (!list.empty()) {
+    const std::size_t colon = list.find(':');
+    std::string directory(list.substr(0, colon));
+    list.remove_prefix(colon == std::string_view::npos ? list.size() : colon + 1);
+    for (const std::string_view token : {std::string_view("${ORIGIN}"), std::string_view("$ORIGIN")}) {
+      if (directory.compare(0, token.size(), token) == 0) directory.replace(0, token.size(), origin);
+    }
+    if (is_absolute(directory) && directory.find('$') == std::string::npos) directories.push_back(directory);
+  }
+  return directories;
+}
+
+class Closure {
+ public:
+  explicit Closure(std::vector<Grant>& grants) : grants_(grants) {}
+
+  // The closure of one program, whose file is granted elsewhere. physical: for $ORIGIN.
+  Expected<void> add_program(int readable, const std::string& physical) {
+    auto object = elf::read_object(readable);
+    if (!object) return tl::unexpected(failed(physical + " cannot be started: " + object.error()));
+    // A program of another machine needs a loader that this host may not even have; 32 bits would be refused anyway,
+    // since only the native system call table is filtered.
+    if (object->identity.machine != elf::own_machine()) {
+      return tl::unexpected(failed(physical + " is built for another machine"));
+    }
+    if (object->interpreter.empty()) return {};  // static
+    auto loader = add_file(object->interpreter, true);
+    if (!loader) {
+      return tl::unexpected(failed(physical + " needs " + describe(loader.error()), loader.error().sys_errno));
+    }
+    add_cache();
+    waiting_.push_back({*std::move(object), directory_of(physical), {}});
+    // A breadth-first walk, as the loader's own.
+    for (std::size_t i = 0; i < waiting_.size() && libraries_ < kMaxLibraries; ++i) {
+      const Loaded next = std::move(waiting_[i]);
+      for (const std::string& name : next.object.needed) add_library(name, next);
+    }
+    waiting_.clear();
+    return {};
+  }
+
+  // Opened under the ownership walk; granted once for each name.
+  tl::expected<UniqueFd, WalkFailure> add_file(const std::string& name, bool executable) {
+    auto walked = walk_trusted(name, Owners::root_or_caller);
+    if (!walked) return tl::unexpected(std::move(walked.error()));
+    if (!S_ISREG(walked->status.st_mode)) return tl::unexpected(WalkFailure{0, name, "is not a regular file"});
+    UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
+    if (!readable) return tl::unexpected(WalkFailure{errno, name, {}});
+    if (names_.insert(name).second) grant(*std::move(walked), name, executable, Origin::runtime);
+    return readable;
+  }
+
+  void grant(Walked walked, const std::string& name, bool executable, Origin origin) {
+    Grant grant;
+    grant.directory = S_ISDIR(walked.status.st_mode);
+    grant.executable = executable;
+    grant.origin = origin;
+    grant.fd = std::move(walked.fd);
+    grant.path = std::move(walked.path);
+    if (grant.path != name) {
+      grant.given = name;
+      grant.links = std::move(walked.links);
+    }
+    grants_.push_back(std::move(grant));
+  }
+
+ private:
+  struct Loaded {
+    elf::Object object;
+    std::string origin;                     // its directory
+    std::vector<std::string> inherited;     // DT_RPATH of what loaded it
+  };
+
+  void add_cache() {
+    if (cache_) return;
+    cache_.emplace();
+    const auto fd = add_file(kCache, false);
+    if (fd) cache_ = read_whole(fd->get(), kMaxCache).value_or(std::string());
+  }
+
+  void add_library(const std::string& name, const Loaded& user) {
+    std::vector<std::string> rpath = user.inherited;
+    // ld.so(8): DT_RPATH counts only without DT_RUNPATH, and for what is loaded further on as well.
+    if (user.object.runpath.empty()) {
+      const auto own = search_directories(user.object.rpath, user.origin);
+      rpath.insert(rpath.begin(), own.begin(), own.end());
+    }
+    const auto own = search_directories(user.object.runpath, user.origin);
+    const bool searched = !rpath.empty() || !own.empty();
+    // Without a search path of its own the answer is the same for every user of the library.
+    if (!searched && !found_by_name_.insert(name).second) return;
+    if (name.find('/') != std::string::npos) {
+      if (is_absolute(name)) (void)try_library(name, user, rpath);
+      return;
+    }
+    for (const std::vector<std::string>& list : {rpath, own}) {
+      for (const std::string& directory : list) {
+        if (try_library(child_path(directory, name), user, rpath)) return;
+      }
+    }
+    bool found = false;  // several: of the same name, for different processors (glibc-hwcaps)
+    for (const std::string& path : elf::cached_paths(*cache_, name)) found |= try_library(path, user, rpath);
+    for (const std::string_view directory : kDefaultDirectories) {
+      if (found) return;
+      found = try_library(child_path(directory, name), user, rpath);
+    }
+  }
+
+  // Whether the loader would take this file: there, trusted, and of the user's machine.
+  bool try_library(const std::string& path, const Loaded& user, const std::vector<std::string>& rpath) {
+    if (names_.find(path) != names_.end()) return true;
+    auto walked = walk_trusted(path, Owners::root_or_caller);
+    if (!walked || !S_ISREG(walked->status.st_mode)) return false;
+    const UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
+    if (!readable) return false;
+    auto object = elf::read_object(readable.get());
+    if (!object || !(object->identity == user.object.identity)) return false;
+    const std::string origin = directory_of(path);  // of the name, as the loader has it, and not of what it leads to
+    names_.insert(path);
+    ++libraries_;
+    grant(*std::move(walked), path, false, Origin::runtime);
+    waiting_.push_back({*std::move(object), origin, rpath});
+    return true;
+  }
+
+  std::vector<Grant>& grants_;
+  std::optional<std::string> cache_;
+  std::set<std::string, std::less<>> names_;
+  std::set<std::string, std::less<>> found_by_name_;
+  std::vector<Loaded> waiting_;
+  std::size_t libraries_ = 0;
+};
+
+// The program itself as a grant, by the descriptor that was checked.
+Expected<Grant> program_grant(int fd, const std::string& name, bool executable) {
+  Grant grant;
+  std::optional<std::string> path = path_of(fd);
+  grant.fd = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!path || !grant.fd) return tl::unexpected(failed(name + " changed after it was checked", path ? errno : ENOENT));
+  grant.path = *std::move(path);
+  grant.executable = executable;
+  grant.origin = Origin::runtime;
+  if (grant.path != name) {
+    grant.given = name;
+    grant.links = links_on(name);
+  }
+  return grant;
+}
+
+Expected<void> add_checked_program(Closure& closure, int fd, const std::string& name, std::vector<Grant>& grants) {
+  auto grant = program_grant(fd, name, true);
+  if (!grant) return tl::unexpected(std::move(grant.error()));
+  const UniqueFd readable = reopen(fd, O_RDONLY);
+  if (!readable) return tl::unexpected(failed(name + " cannot be read", errno));
+  const std::string physical = grant->path;
+  grants.push_back(*std::move(grant));
+  return closure.add_program(readable.get(), physical);
+}
+
+// Programs directly in a directory of exec. What cannot be read or is no program needs no closure.
+void add_directory(Closure& closure, int directory, const std::string& path) {
+  UniqueFd fd = reopen(directory, O_RDONLY | O_DIRECTORY);
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fd ? ::fdopendir(fd.get()) : nullptr, &::closedir);
+  if (!stream) return;
+  (void)fd.release();  // fdopendir(3): the stream owns it now
+  std::set<ino_t> seen;  // /usr/lib/git-core has some 150 names of one file
+  std::size_t count = 0;
+  while (const dirent* const entry = ::readdir(stream.get())) {
+    if (++count > kMaxPrograms) return;
+    if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN) continue;
+    if (!seen.insert(entry->d_ino).second) continue;
+    const UniqueFd checked(::openat(::dirfd(stream.get()), entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status {};
+    if (!checked || ::fstat(checked.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if ((status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0) continue;
+    const UniqueFd readable = reopen(checked.get(), O_RDONLY);
+    if (readable) (void)closure.add_program(readable.get(), child_path(path, entry->d_name));
+  }
+}
+
+void add_device(std::vector<Grant>& grants, const char* name, unsigned minor, PathAccess access) {
+  struct stat status {};
+  Grant grant;
+  grant.fd = UniqueFd(::open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!grant.fd || ::fstat(grant.fd.get(), &status) != 0) return;
+  if (!S_ISCHR(status.st_mode) || status.st_rdev != ::makedev(1, minor)) return;  // mem(4), null(4), random(4)
+  grant.path = name;
+  grant.access = access;
+  grant.origin = Origin::device;
+  grants.push_back(std::move(grant));
+}
+
+}  // namespace
+
+Expected<void> add_runtime(Plan& plan) {
+  std::vector<Grant> added;
+  Closure closure(added);
+  const Binary& binary = plan.binary;
+  if (binary.script) {
+    auto script = program_grant(binary.fd.get(), binary.path, false);
+    if (!script) return tl::unexpected(std::move(script.error()));
+    added.push_back(*std::move(script));
+  }
+  const int program = binary.script ? binary.interpreter_fd.get() : binary.fd.get();
+  const std::string& name = binary.script ? binary.interpreter : binary.path;
+  if (auto done = add_checked_program(closure, program, name, added); !done) return done;
+  for (const Grant& grant : plan.grants) {
+    if (!grant.executable || !grant.fd) continue;
+    if (grant.directory) {
+      add_directory(closure, grant.fd.get(), grant.path);
+    } else if (const UniqueFd readable = reopen(grant.fd.get(), O_RDONLY); readable) {
+      // A helper may be a script, whose interpreter stands in exec by itself.
+      if (elf::read_identity(readable.get()).word == 0) continue;
+      if (auto done = closure.add_program(readable.get(), grant.path); !done) return done;
+    }
+  }
+  constexpr const char* kLocale = "/usr/lib/locale/C.utf8";
+  if (auto locale = walk_trusted(kLocale, Owners::root); locale && S_ISDIR(locale->status.st_mode)) {
+    closure.grant(*std::move(locale), kLocale, false, Origin::runtime);
+  }
+  add_device(added, "/dev/null", 3, PathAccess::write);
+  add_device(added, "/dev/zero", 5, PathAccess::write);
+  add_device(added, "/dev/full", 7, PathAccess::write);
+  add_device(added, "/dev/random", 8, PathAccess::read);
+  add_device(added, "/dev/urandom", 9, PathAccess::read);
+  std::move(added.begin(), added.end(), std::back_inserter(plan.grants));
+  return {};
+}
+
+}  // namespace safe_exec
