@@ -1,0 +1,81 @@
+// Level 3. What the code after the fork is given and what it reports. Plain data only: every pointer, array and
+// descriptor is made before the fork. Includes C and kernel headers only.
+#pragma once
+
+#include <linux/filter.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+namespace safe_exec {
+
+// The steps in the order in which they run. First the reaper's, then the command's.
+enum class Step : uint32_t {
+  fork, parent_check, uid_map, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
+  mount_proc, mount_pivot, capabilities, subreaper, command_fork,
+  session, stdio, cwd, limits, no_new_privs, landlock, descriptors, seccomp, exec,
+};
+
+// What a report says, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
+struct Message {
+  enum Kind : uint32_t { failed = 1, note = 2, ended = 3 };
+  uint32_t kind;
+  Step step;       // failed, note
+  int32_t error;   // failed, note: errno
+  uint32_t item;   // failed: index of the mount operation
+  int32_t status;  // ended: as wait4(2) gives it
+  uint32_t reserved;
+  int64_t cpu_user_us, cpu_system_us, max_rss_kib;  // ended
+};
+
+// One operation on the new root. target is relative to it and free of symlinks.
+struct MountOp {
+  enum Kind : uint32_t { directory, file, symlink, bind, read_only, tmpfs, writable, proc };
+  Kind kind;
+  const char* target;
+  const char* source;     // bind: physical path; symlink: its text; tmpfs: its size option
+  uint64_t inode;         // bind: the inode that was checked; another one under that name is ESTALE
+  uint32_t major, minor;
+  uint64_t attributes;    // bind: MOUNT_ATTR_* set before it is attached
+  uint64_t landlock;      // tmpfs, proc: rights of the rule that is added for it
+  bool recursive;         // bind
+  bool beneath;           // target lies in another bind: no symlink may be met on the way
+  bool executed;          // bind: the program
+};
+
+struct Limit {
+  int resource;
+  uint64_t soft, hard;  // the layout of struct rlimit64 from here on
+};
+
+struct ChildPlan {
+  const char* const* argv;
+  const char* const* envp;
+  const char* exec_path;  // execute by this name; null: by exec_fd
+  int exec_fd;
+  uint64_t exec_magic;  // sixth argument of execveat by which the filter knows the launcher
+  int in_fd, out_fd, err_fd, cwd_fd;
+  int report_fd, lifeline_fd, lifeline_writer, proc_fd;
+  int ruleset_fd;       // -1: no Landlock
+  const sock_fprog* filter;  // null: no seccomp
+  const char* uid_map;  // null: no user namespace
+  const char* gid_map;
+  const char* pid_max;  // null: not written
+  const MountOp* mounts;  // null: no mount namespace
+  size_t mount_count;
+  bool whole_root;        // the new root is the host's, read-only
+  const char* cwd;        // in the new root, relative
+  uint64_t cwd_inode;     // 0: an empty directory of the new root
+  const Limit* limits;
+  size_t limit_count;
+  bool pid_namespace;
+  bool drop_bounding;     // CAP_SETPCAP is at hand
+  unsigned fd_ceiling;    // 0: close_range(2) works
+  void* stack_top;        // of the command until exec
+};
+
+// The reaper: pid 1 of the new pid namespace, or a child subreaper. Starts the command, reports its end, sees to it
+// that nothing outlives it. Never returns.
+[[noreturn]] void run_reaper(const ChildPlan& plan) noexcept;
+
+}  // namespace safe_exec

@@ -1,0 +1,100 @@
+#include "confine/failure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+
+#include "fd.h"
+
+namespace safe_exec {
+namespace {
+
+// First byte of a sysctl; 0 when it is not there.
+char switch_at(const char* path) {
+  const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
+  char value = 0;
+  if (!fd || ::read(fd.get(), &value, 1) != 1) return 0;
+  return value;
+}
+
+std::string namespace_hint(int error) {
+  if (error == ENOSPC || switch_at("/proc/sys/user/max_user_namespaces") == '0') {
+    return "user namespaces are used up or switched off: raise sysctl user.max_user_namespaces";
+  }
+  if (switch_at("/proc/sys/kernel/unprivileged_userns_clone") == '0') {
+    return "set sysctl kernel.unprivileged_userns_clone=1";
+  }
+  if (switch_at("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == '1') {
+    return "AppArmor restricts user namespaces: install an AppArmor profile with 'userns,' for safe-exec, or set sysctl "
+           "kernel.apparmor_restrict_unprivileged_userns=0";
+  }
+  return "the container or an outer sandbox refuses namespaces or mounts: Landlock has to be available there";
+}
+
+std::string hint_for(std::string_view step, int error) {
+  if (error == EMFILE || error == ENFILE) return "too many open files: raise the limit (ulimit -n)";
+  if (error == ENOMEM) return "out of memory";
+  if (error == EAGAIN) return "the limit of processes is reached (ulimit -u, pids.max)";
+  if (step == "landlock") {
+    if (error == EOPNOTSUPP) return "add landlock to the lsm= list of the kernel command line";
+    if (error == ENOSYS) return "Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK, or a container profile that lets "
+                                "landlock_create_ruleset through";
+    if (error == E2BIG) return "16 Landlock domains are stacked already";
+    return "";
+  }
+  if (step == "fork" || step == "uid_map" || step.starts_with("mount_")) return namespace_hint(error);
+  if (step == "seccomp") return "the kernel or the container lets no seccomp filter be installed";
+  if (step == "exec" && error == ENOENT) return "the program's interpreter is not among its grants";
+  return "";
+}
+
+}  // namespace
+
+std::string step_name(Step step) {
+  switch (step) {
+    case Step::fork: return "fork";
+    case Step::parent_check: return "parent_check";
+    case Step::uid_map: return "uid_map";
+    case Step::process_limit: return "process_limit";
+    case Step::mount_root: return "mount_root";
+    case Step::mount_entry: return "mount_entry";
+    case Step::mount_bind: return "mount_bind";
+    case Step::mount_read_only: return "mount_read_only";
+    case Step::mount_tmp: return "mount_tmp";
+    case Step::mount_proc: return "mount_proc";
+    case Step::mount_pivot: return "mount_pivot";
+    case Step::capabilities: return "capabilities";
+    case Step::subreaper: return "subreaper";
+    case Step::command_fork: return "command_fork";
+    case Step::session: return "session";
+    case Step::stdio: return "stdio";
+    case Step::cwd: return "cwd";
+    case Step::limits: return "limits";
+    case Step::no_new_privs: return "no_new_privs";
+    case Step::landlock: return "landlock";
+    case Step::descriptors: return "descriptors";
+    case Step::seccomp: return "seccomp";
+    case Step::exec: return "exec";
+  }
+  return "unknown";
+}
+
+Error launch_error(ErrorCode code, std::string message, std::string step, int sys_errno) {
+  Error error;
+  error.code = code;
+  error.message = std::move(message);
+  if (sys_errno != 0) {
+    std::array<char, 128> text{};
+    error.message += std::string(": ") + ::strerror_r(sys_errno, text.data(), text.size());
+  }
+  error.hint = hint_for(step, sys_errno);
+  error.step = std::move(step);
+  error.sys_errno = sys_errno;
+  return error;
+}
+
+}  // namespace safe_exec

@@ -1,0 +1,54 @@
+// Level 3. The Landlock layer: the table of what each ABI can restrict, and the ruleset of a plan, made from the
+// descriptors that were checked. Never opens a path of the plan again, and never leaves a right of the ABI in use
+// unhandled (an unhandled right is allowed).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "fd.h"
+#include "model.h"
+
+namespace safe_exec::landlock {
+
+// linux/landlock.h of the build host may be older than the kernel it runs on, so the constants are our own.
+enum FsRight : std::uint64_t {
+  kExecute = 1U << 0, kWriteFile = 1U << 1, kReadFile = 1U << 2, kReadDir = 1U << 3, kRemoveDir = 1U << 4,
+  kRemoveFile = 1U << 5, kMakeChar = 1U << 6, kMakeDir = 1U << 7, kMakeReg = 1U << 8, kMakeSock = 1U << 9,
+  kMakeFifo = 1U << 10, kMakeBlock = 1U << 11, kMakeSym = 1U << 12, kRefer = 1U << 13, kTruncate = 1U << 14,
+  kIoctlDev = 1U << 15,
+};
+enum NetRight : std::uint64_t { kBindTcp = 1U << 0, kConnectTcp = 1U << 1 };
+enum Scope : std::uint64_t { kAbstractUnix = 1U << 0, kSignal = 1U << 1 };
+
+inline constexpr int kNewestTested = 7;
+
+// The attribute of landlock_create_ruleset(2) as far as ABI 7 knows it.
+struct Handled {
+  std::uint64_t fs = 0, net = 0, scoped = 0;
+};
+[[nodiscard]] Handled handled_by(int abi, const Network& network) noexcept;
+[[nodiscard]] std::size_t attribute_size(int abi) noexcept;
+[[nodiscard]] std::string missing_in(int abi);  // what the ABI lacks, for the result; empty: nothing
+
+// Rights that a grant gives on its own inode; 0: none.
+[[nodiscard]] std::uint64_t rights_of(const Grant& grant) noexcept;
+// What replacing a file needs on its directory.
+inline constexpr std::uint64_t kReplace = kMakeReg | kRemoveFile | kWriteFile | kReadFile | kTruncate;
+inline constexpr std::uint64_t kReadTree = kReadFile | kReadDir;
+inline constexpr std::uint64_t kWriteTree = kReadFile | kReadDir | kWriteFile | kTruncate | kRemoveDir | kRemoveFile |
+                                            kMakeDir | kMakeReg | kMakeSym | kMakeFifo | kRefer;
+
+// The kernel's ABI clamped to the newest tested one; 0 with errno when there is none (ENOSYS: not built,
+// EOPNOTSUPP: not enabled at boot).
+[[nodiscard]] int abi_in_use() noexcept;
+
+struct Ruleset {
+  UniqueFd fd;
+  int abi = 0;
+};
+// Error: sandbox_unavailable, step "landlock".
+[[nodiscard]] Expected<Ruleset> make_ruleset(const Plan& plan);
+
+}  // namespace safe_exec::landlock

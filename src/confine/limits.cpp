@@ -1,0 +1,98 @@
+#include "confine/limits.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace safe_exec {
+namespace {
+
+constexpr std::int64_t kMiB = 1024 * 1024;
+
+// Hard limits of the caller are never raised.
+void add(LimitPlan& plan, __rlimit_resource resource, std::uint64_t soft, std::uint64_t hard) {
+  rlimit now{};
+  if (::getrlimit(resource, &now) == 0) hard = std::min<std::uint64_t>(hard, now.rlim_max);
+  plan.limits.push_back({static_cast<int>(resource), std::min(soft, hard), hard});
+}
+
+void add_if(LimitPlan& plan, __rlimit_resource resource, std::int64_t value, std::int64_t unit) {
+  if (value <= 0) return;
+  const auto limit = static_cast<std::uint64_t>(std::min(value, INT64_MAX / unit) * unit);
+  add(plan, resource, limit, limit);
+}
+
+// kernel.pid_max belongs to the pid namespace since 6.14. Before, writing it would change the whole host.
+bool own_pid_max() {
+  utsname system{};
+  if (::uname(&system) != 0) return false;
+  char* end = nullptr;
+  const long major = ::strtol(system.release, &end, 10);
+  const long minor = *end == '.' ? ::strtol(end + 1, nullptr, 10) : 0;
+  return major > 6 || (major == 6 && minor >= 14);
+}
+
+// Threads of this user, which all count against RLIMIT_NPROC outside a user namespace (getrlimit(2)).
+std::int64_t threads_of_user() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+  if (!proc) return 0;
+  std::int64_t threads = 0;
+  while (const dirent* entry = ::readdir(proc.get())) {
+    if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+    struct stat task {};
+    const std::string path = std::string("/proc/") + entry->d_name + "/task";
+    // Non-dumpable ones belong to root here and are missed: the limit is then the stricter for it.
+    if (::stat(path.c_str(), &task) == 0 && task.st_uid == ::getuid() && task.st_nlink > 2) {
+      threads += static_cast<std::int64_t>(task.st_nlink) - 2;
+    }
+  }
+  return threads;
+}
+
+void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& namespaces) {
+  if (processes <= 0) return;
+  if (::getuid() == 0) {  // the kernel exempts the outer root from RLIMIT_NPROC, also inside a user namespace
+    if (namespaces.pid && own_pid_max()) {
+      plan.pid_max = std::to_string(300 + processes + 1);  // 300 numbers are reserved; the reaper takes one
+      plan.partial = "processes are limited by numbers of the pid namespace, up to 300 more at first";
+    } else {
+      plan.partial = "processes are not limited: RLIMIT_NPROC does not bind root";
+    }
+  }
+  std::int64_t others = 1;  // the reaper
+  if (!namespaces.user && ::getuid() != 0) {
+    others += threads_of_user();
+    plan.partial = "processes are counted together with the user's others";
+  }
+  add_if(plan, RLIMIT_NPROC, processes + others, 1);
+}
+
+}  // namespace
+
+LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces) {
+  LimitPlan plan;
+  if (asked.cpu_s > 0) {  // SIGXCPU at the soft limit, SIGKILL a second later
+    const auto seconds = static_cast<std::uint64_t>(asked.cpu_s);
+    add(plan, RLIMIT_CPU, seconds, seconds + 1);
+  }
+  // Data, not address space: node, go and java reserve far more than they use and die under RLIMIT_AS. RLIMIT_DATA
+  // counts private writable memory since Linux 4.7.
+  add_if(plan, RLIMIT_DATA, asked.memory_mib, kMiB);
+  add_if(plan, RLIMIT_FSIZE, asked.file_mib, kMiB);
+  add_if(plan, RLIMIT_NOFILE, asked.open_files, 1);
+  limit_processes(plan, asked.processes, namespaces);
+  add(plan, RLIMIT_CORE, 0, 0);
+  add(plan, RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024);
+  add(plan, RLIMIT_MSGQUEUE, 0, 0);
+  add(plan, RLIMIT_RTPRIO, 0, 0);
+  add(plan, RLIMIT_NICE, 0, 0);
+  return plan;
+}
+
+}  // namespace safe_exec

@@ -1,0 +1,22 @@
+// Level 3. Resource limits of the command: rlimits, and a process limit of the pid namespace's own where rlimits count
+// for nothing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "child.h"
+#include "confine/namespaces.h"
+#include "model.h"
+
+namespace safe_exec {
+
+struct LimitPlan {
+  std::vector<Limit> limits;
+  std::string pid_max;  // written to the pid namespace's kernel.pid_max; empty: not
+  std::string partial;  // what this host does not limit as the plan says; empty: all holds
+};
+
+[[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces);
+
+}  // namespace safe_exec

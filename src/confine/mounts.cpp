@@ -1,0 +1,322 @@
+#include "confine/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "confine/failure.h"
+#include "confine/landlock.h"
+
+namespace safe_exec {
+namespace {
+
+enum class Level : std::uint8_t { read, device, write };
+
+struct Bind {
+  std::string source;  // physical
+  int fd = -1;
+  bool directory = false;
+  bool executed = false;
+  Level level = Level::read;
+  UniqueFd own;  // when nobody else holds the descriptor
+};
+
+struct Entry {
+  MountOp::Kind kind = MountOp::directory;
+  std::string text;  // symlink
+};
+
+std::string parent_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+class RootPlanner {
+ public:
+  RootPlanner(const Plan& plan, const RootOptions& options) : plan_(plan), options_(options) {}
+
+  Expected<RootPlan> make() {
+    collect();
+    if (root_.whole_root = binds_.contains("/"); root_.whole_root) binds_.erase("/");
+    drop_covered();
+    std::vector<std::string> places;
+    for (const auto& [path, bind] : binds_) places.push_back(path);
+    for (const auto& path : places) add_mount_point(path, binds_.at(path).directory);
+    own_tmp_ = plan_.tmp == Tmp::private_dir && !binds_.contains("/tmp");  // a grant of /tmp itself stands above
+    if (own_tmp_) ensure_directory("/tmp");
+    if (options_.fresh_proc) ensure_directory("/proc");
+    add_links();
+    add_aliases();
+    emit();
+    if (error_ != 0) {
+      return tl::unexpected(
+          launch_error(ErrorCode::launch_failed, "a granted path cannot be examined", "mounts", error_));
+    }
+    return std::move(root_);
+  }
+
+ private:
+  void add(const std::string& path, int fd, bool directory, Level level, bool executed = false) {
+    Bind& bind = binds_[path];
+    if (bind.fd < 0) {
+      bind.source = path;
+      bind.fd = fd;
+      bind.directory = directory;
+    }
+    bind.level = std::max(bind.level, level);
+    bind.executed |= executed;
+  }
+
+  void collect() {
+    struct stat program {};
+    const int exec_fd = plan_.binary.script ? plan_.binary.interpreter_fd.get() : plan_.binary.fd.get();
+    if (exec_fd >= 0 && ::fstat(exec_fd, &program) < 0) error_ = errno;
+    for (const Grant& grant : plan_.grants) {
+      if (!grant.fd || !grant.exists) continue;
+      const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
+      if (no_content && !options_.landlock) continue;  // only Landlock keeps the content of a bind from the command
+      const bool writes = grant.access > PathAccess::read;
+      const Level level = grant.origin == Origin::device ? Level::device : writes ? Level::write : Level::read;
+      add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program));
+      if (grant.access == PathAccess::replace && grant.parent) {
+        add(parent_of(grant.path), grant.parent.get(), true, Level::write);
+      }
+      if (!grant.given.empty() && grant.given != grant.path) aliases_.emplace_back(grant.given, grant.path);
+    }
+    if (!plan_.binary.path.empty() && !program_.empty()) {
+      aliases_.emplace_back(plan_.binary.script ? plan_.binary.interpreter : plan_.binary.path, program_);
+    }
+    for (const auto& path : plan_.unix_sockets) add_socket(path);
+    if (plan_.proc == Proc::all && options_.landlock) add_opened("/proc", O_DIRECTORY, true);
+  }
+
+  bool is_program(const Grant& grant, const struct stat& program) {
+    struct stat found {};
+    if (!grant.executable || grant.directory || !program_.empty()) return false;
+    if (::fstat(grant.fd.get(), &found) < 0) error_ = errno;
+    if (found.st_ino != program.st_ino || found.st_dev != program.st_dev) return false;
+    program_ = grant.path;
+    return root_.binds_program = true;
+  }
+
+  void add_opened(const std::string& path, int flags, bool directory) {
+    UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC | flags));
+    if (!fd) return;  // absent: the command finds nothing there
+    add(path, fd.get(), directory, Level::read);
+    binds_.at(path).own = std::move(fd);
+  }
+
+  void add_socket(const std::string& path) {  // /var/run/x.sock is often /run/x.sock
+    const std::unique_ptr<char, void (*)(void*)> physical(::realpath(path.c_str(), nullptr), ::free);
+    struct stat found {};
+    if (!physical || ::lstat(physical.get(), &found) < 0 || !S_ISSOCK(found.st_mode)) return;
+    add_opened(physical.get(), O_NOFOLLOW, false);
+    if (path != physical.get()) aliases_.emplace_back(path, physical.get());
+  }
+
+  // The bound directory that a path lies in; null: it lies in the new root's own tmpfs.
+  const Bind* cover(const std::string& path) const {
+    if (path == "/") return nullptr;
+    for (std::string above = parent_of(path);; above = parent_of(above)) {
+      const auto found = binds_.find(above);
+      if (found != binds_.end() && found->second.directory) return &found->second;
+      if (above == "/") return root_.whole_root ? &host_root_ : nullptr;
+    }
+  }
+
+  void drop_covered() {
+    for (auto it = binds_.begin(); it != binds_.end();) {
+      const Bind* above = cover(it->first);
+      const bool needed = above == nullptr || it->second.executed || it->second.level > above->level;
+      it = needed ? std::next(it) : binds_.erase(it);
+    }
+  }
+
+  void ensure_directory(const std::string& path) {
+    if (path == "/" || entries_.contains(path) || binds_.contains(path) || cover(path) != nullptr) return;
+    ensure_directory(parent_of(path));
+    entries_[path] = {};
+  }
+
+  void add_mount_point(const std::string& path, bool directory) {
+    if (entries_.contains(path) || cover(path) != nullptr) return;
+    ensure_directory(parent_of(path));
+    entries_[path] = {directory ? MountOp::directory : MountOp::file, ""};
+  }
+
+  // What a name leads to in the new root, through the links that were planned so far.
+  std::string resolve(const std::string& name) const {
+    std::string done = "/", rest = name;
+    for (int links = 0; !rest.empty() && links <= 40;) {  // 40: path_resolution(7)
+      const auto start = rest.find_first_not_of('/');
+      if (start == std::string::npos) break;
+      const auto end = rest.find('/', start);
+      const std::string component = rest.substr(start, end == std::string::npos ? end : end - start);
+      rest = end == std::string::npos ? "" : rest.substr(end + 1);
+      if (component == ".") continue;
+      if (component == "..") {
+        done = parent_of(done);
+        continue;
+      }
+      const std::string next = (done == "/" ? "" : done) + "/" + component;
+      const auto link = entries_.find(next);
+      if (link == entries_.end() || link->second.kind != MountOp::symlink) {
+        done = next;
+        continue;
+      }
+      ++links;
+      rest = link->second.text + (rest.empty() ? "" : "/" + rest);
+      if (rest.front() == '/') done = "/";
+    }
+    return done;
+  }
+
+  void add_link(const std::string& name, const std::string& text) {
+    if (name.size() < 2 || text.empty()) return;
+    const std::string parent = resolve(parent_of(name));
+    const std::string place = (parent == "/" ? "" : parent) + name.substr(name.rfind('/'));
+    if (entries_.contains(place) || binds_.contains(place) || cover(place) != nullptr) return;
+    ensure_directory(parent);
+    entries_[place] = {MountOp::symlink, text};
+  }
+
+  void add_links() {
+    for (const char* name : {"/bin", "/lib", "/lib64", "/sbin"}) {  // merged /usr
+      std::array<char, 64> text{};
+      const ssize_t size = ::readlink(name, text.data(), text.size() - 1);
+      if (size > 0) add_link(name, text.data());
+    }
+    for (const Grant& grant : plan_.grants) {
+      for (const Symlink& link : grant.links) add_link(link.path, link.target);
+    }
+  }
+
+  // A second name of a grant that no link leads to gets a bind of its own.
+  void add_aliases() {
+    for (const auto& [name, path] : aliases_) {
+      const std::string place = resolve(name);
+      const auto original = binds_.find(path);
+      if (place == path || original == binds_.end() || binds_.contains(place) || entries_.contains(place)) continue;
+      if (cover(place) != nullptr) continue;  // the link lies in a granted directory
+      Bind bind{path, original->second.fd, original->second.directory, false, original->second.level, UniqueFd()};
+      add_mount_point(place, bind.directory);
+      binds_[place] = std::move(bind);
+    }
+  }
+
+  const char* keep(std::string text) { return root_.strings.emplace_back(std::move(text)).c_str(); }
+  const char* relative(const std::string& path) { return keep(path.substr(1)); }
+
+  void emit_bind(const std::string& path, const Bind& bind) {
+    struct stat found {};
+    if (::fstat(bind.fd, &found) < 0) error_ = errno;
+    MountOp op{};
+    op.kind = MountOp::bind;
+    op.target = relative(path);
+    op.source = keep(bind.source);
+    op.inode = found.st_ino;
+    op.major = major(found.st_dev);
+    op.minor = minor(found.st_dev);
+    op.recursive = bind.directory;
+    op.executed = bind.executed;
+    const bool in_tmp = own_tmp_ && path.starts_with("/tmp/");
+    op.beneath = cover(path) != nullptr || in_tmp;
+    if (bind.level == Level::device) op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    if (bind.level == Level::write) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    root_.ops.push_back(op);
+  }
+
+  void emit_tmp(MountOp::Kind kind) {
+    if (!own_tmp_) return;
+    MountOp op{};
+    op.kind = kind;
+    op.target = "tmp";
+    op.source = keep(std::to_string(plan_.limits.file_mib > 0 ? plan_.limits.file_mib : 64) + "m");
+    op.landlock = landlock::kWriteTree & options_.handled;
+    op.beneath = root_.whole_root;
+    root_.ops.push_back(op);
+  }
+
+  void emit_entries() {
+    std::erase_if(entries_, [&](const auto& entry) { return entry.first == "/"; });
+    if (own_tmp_ && entries_.erase("/tmp") > 0) {
+      root_.ops.push_back(entry_op("/tmp", {}));
+    }
+    emit_tmp(MountOp::tmpfs);
+    // Directories and files first, links last: nothing is ever created through a link.
+    for (const bool links : {false, true}) {
+      for (const auto& [path, entry] : entries_) {
+        if ((entry.kind == MountOp::symlink) == links) root_.ops.push_back(entry_op(path, entry));
+      }
+    }
+  }
+
+  MountOp entry_op(const std::string& path, const Entry& entry) {
+    MountOp op{};
+    op.kind = entry.kind;
+    op.target = relative(path);
+    if (entry.kind == MountOp::symlink) op.source = keep(entry.text);
+    return op;
+  }
+
+  void emit() {
+    plan_cwd();
+    emit_entries();
+    for (const auto& [path, bind] : binds_) {
+      if (bind.level == Level::read) emit_bind(path, bind);
+    }
+    MountOp read_only{};
+    read_only.kind = MountOp::read_only;
+    root_.ops.push_back(read_only);
+    emit_tmp(MountOp::writable);  // was made read-only with the rest
+    for (const auto& [path, bind] : binds_) {
+      if (bind.level != Level::read) emit_bind(path, bind);
+    }
+    if (options_.fresh_proc) {
+      MountOp proc{};
+      proc.kind = MountOp::proc;
+      proc.target = "proc";
+      proc.landlock = landlock::kReadTree & options_.handled;
+      proc.beneath = root_.whole_root;
+      root_.ops.push_back(proc);
+    }
+  }
+
+  void plan_cwd() {
+    if (plan_.cwd.size() < 2) return;
+    ensure_directory(plan_.cwd);
+    root_.cwd = relative(plan_.cwd);
+    struct stat found {};
+    if (!binds_.contains(plan_.cwd) && cover(plan_.cwd) == nullptr) return;  // an empty directory
+    if (!plan_.cwd_fd) return;
+    if (::fstat(plan_.cwd_fd.get(), &found) < 0) error_ = errno;
+    root_.cwd_inode = found.st_ino;
+  }
+
+  const Plan& plan_;
+  const RootOptions& options_;
+  RootPlan root_;
+  std::map<std::string, Bind> binds_;    // by place in the new root
+  std::map<std::string, Entry> entries_;  // what is created in the new root's own tmpfs
+  std::vector<std::pair<std::string, std::string>> aliases_;
+  const Bind host_root_{"/", -1, true, false, Level::read, UniqueFd()};
+  bool own_tmp_ = false;
+  std::string program_;  // physical path of what is executed
+  int error_ = 0;
+};
+
+}  // namespace
+
+Expected<RootPlan> plan_root(const Plan& plan, const RootOptions& options) { return RootPlanner(plan, options).make(); }
+
+}  // namespace safe_exec

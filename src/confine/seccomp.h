@@ -1,0 +1,50 @@
+// Level 3. The seccomp layer: a copy of the filter made at build time, with this launch's choices patched in. Never
+// talks to libseccomp and never builds a filter at run time.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace safe_exec {
+
+// Places in the filter that a launch fills in.
+enum class Patch : std::uint8_t {
+  metadata,      // k of a return: what calls that change metadata get
+  execve,        // k of a return: what execve gets
+  families,      // k of a test: bit set of socket families that are open
+  tcp_families,  // k of a test: bit set of families that are open for TCP only
+  magic_low, magic_high,  // k of two compares: the launcher's execveat
+};
+inline constexpr int kPatchCount = 6;
+
+struct PatchPoint {
+  Patch patch;
+  std::uint16_t instruction;
+};
+
+struct SyscallRow {
+  std::uint32_t number;
+  std::string_view action;  // as in syscalls.txt
+  std::string_view name;
+};
+
+// Generated from syscalls.txt.
+[[nodiscard]] std::span<const sock_filter> filter_template() noexcept;
+[[nodiscard]] std::span<const PatchPoint> filter_patches() noexcept;
+[[nodiscard]] std::span<const SyscallRow> syscall_table() noexcept;  // read by tests; absent from the release binary
+
+struct FilterChoice {
+  bool metadata = false;  // metadata calls pass
+  bool execve = false;    // further programs may be executed
+  std::uint32_t families = 0;      // bit per AF_* below 32
+  std::uint32_t tcp_families = 0;
+  std::uint64_t magic = 0;
+};
+
+[[nodiscard]] std::vector<sock_filter> make_filter(const FilterChoice& choice);
+
+}  // namespace safe_exec

@@ -1,0 +1,215 @@
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "confine/failure.h"
+#include "confine/seccomp.h"
+
+namespace safe_exec {
+namespace {
+
+constexpr std::size_t kStackSize = 64 * 1024;
+
+Expected<void> failed(const char* message, const char* step) {
+  return tl::unexpected(launch_error(ErrorCode::launch_failed, message, step, errno));
+}
+
+bool open_pipe(Pipe& pipe) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) < 0) return false;
+  pipe.read = UniqueFd(ends[0]);
+  pipe.write = UniqueFd(ends[1]);
+  return true;
+}
+
+void set_nonblocking(const UniqueFd& fd) { (void)::fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
+
+Expected<void> open_streams(const Plan& plan, Launch& launch) {
+  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report, &launch.lifeline}) {
+    if (!open_pipe(*pipe)) return failed("no pipe", "pipes");
+  }
+  switch (plan.stdin_plan.kind) {
+    case StdinPlan::Kind::none:
+      launch.input = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (launch.input) break;
+      [[fallthrough]];  // no /dev/null here: a pipe without a writer is as empty
+    case StdinPlan::Kind::text:
+    case StdinPlan::Kind::inherit:
+      if (!open_pipe(launch.in)) return failed("no pipe", "pipes");
+      set_nonblocking(launch.in.write);
+      if (plan.stdin_plan.kind == StdinPlan::Kind::none) launch.in.write.reset();
+      break;
+    case StdinPlan::Kind::file: break;
+  }
+  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report}) set_nonblocking(pipe->read);
+  launch.child.in_fd = plan.stdin_plan.kind == StdinPlan::Kind::file ? plan.stdin_plan.file.get()
+                       : launch.in.read                              ? launch.in.read.get()
+                                                                     : launch.input.get();
+  launch.child.out_fd = launch.out.write.get();
+  launch.child.err_fd = launch.err.write.get();
+  launch.child.report_fd = launch.report.write.get();
+  launch.child.lifeline_fd = launch.lifeline.read.get();
+  launch.child.lifeline_writer = launch.lifeline.write.get();
+  return {};
+}
+
+void set_program(const Plan& plan, Launch& launch) {
+  const Binary& binary = plan.binary;
+  launch.child.exec_fd = binary.script ? binary.interpreter_fd.get() : binary.fd.get();
+  if (plan.exec_by == ExecBy::path) {
+    // The rule is on the inode that was checked, so another file under this name meets EACCES.
+    launch.child.exec_path = (binary.script ? binary.interpreter : binary.path).c_str();
+  }
+  auto from = plan.argv.begin();
+  if (binary.script) {
+    launch.argv.push_back(binary.interpreter.c_str());
+    for (const auto& word : binary.interpreter_args) launch.argv.push_back(word.c_str());
+    launch.argv.push_back(binary.path.c_str());
+    if (from != plan.argv.end()) ++from;
+  }
+  for (; from != plan.argv.end(); ++from) launch.argv.push_back(from->c_str());
+  launch.argv.push_back(nullptr);
+  for (const auto& variable : plan.env) launch.envp.push_back(variable.c_str());
+  launch.envp.push_back(nullptr);
+  launch.child.argv = launch.argv.data();
+  launch.child.envp = launch.envp.data();
+}
+
+bool writes(const Plan& plan) {
+  return plan.tmp != Tmp::none || std::ranges::any_of(plan.grants, [](const Grant& grant) {
+           return grant.access > PathAccess::read && grant.origin != Origin::device;
+         });
+}
+
+// What a missing layer would have bounded is withheld, never let through.
+FilterChoice choose_filter(const Plan& plan, Launch& launch) {
+  FilterChoice choice;
+  const bool minimal_root = launch.wanted.namespaces.mount;
+  choice.execve = !plan.one_exec;
+  choice.metadata = writes(plan) && minimal_root;
+  if (writes(plan) && !minimal_root) launch.weaker.emplace_back("chmod, chown, utimes and xattr calls are refused");
+  const std::uint32_t internet = (1U << AF_INET) | (1U << AF_INET6);
+  switch (plan.network.kind) {
+    case Network::Kind::none: break;
+    case Network::Kind::host: choice.families |= internet | (1U << AF_NETLINK); break;
+    case Network::Kind::connect_tcp:
+      if (launch.ruleset.abi >= 4) choice.tcp_families = internet;
+      else launch.weaker.emplace_back("TCP is refused: ports cannot be restricted without Landlock ABI 4");
+      break;
+  }
+  if (!plan.unix_sockets.empty()) {
+    if (minimal_root) choice.families |= 1U << AF_UNIX;
+    else launch.weaker.emplace_back("Unix sockets are refused: without a minimal root they would all be in reach");
+  }
+  return choice;
+}
+
+Expected<void> set_filter(const Plan& plan, Launch& launch) {
+  if (!launch.wanted.seccomp) return {};
+  FilterChoice choice = choose_filter(plan, launch);
+  if (::getrandom(&choice.magic, sizeof choice.magic, 0) != sizeof choice.magic) {
+    return failed("no random bytes", "seccomp");
+  }
+  launch.filter = make_filter(choice);
+  launch.program = {static_cast<unsigned short>(launch.filter.size()), launch.filter.data()};
+  launch.child.filter = &launch.program;
+  launch.child.exec_magic = choice.magic;
+  return {};
+}
+
+// Highest descriptor that may be open, for kernels and sandboxes without close_range(2).
+unsigned fd_ceiling() {
+  if (::syscall(SYS_close_range, ~0U, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) == 0) return 0;
+  rlimit limit{};
+  (void)::getrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<unsigned>(std::clamp<rlim_t>(limit.rlim_max, 65536, 1048576));
+}
+
+void set_identity(Launch& launch) {
+  const Namespaces& namespaces = launch.wanted.namespaces;
+  ChildPlan& child = launch.child;
+  if (namespaces.user) {
+    launch.uid_map = identity_map(::geteuid());
+    launch.gid_map = identity_map(::getegid());
+    child.uid_map = launch.uid_map.c_str();
+    child.gid_map = launch.gid_map.c_str();
+  }
+  child.pid_namespace = namespaces.pid;
+  child.drop_bounding = namespaces.user || has_capability(CAP_SETPCAP);
+  if (!namespaces.pid) launch.proc = UniqueFd(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  child.proc_fd = launch.proc.get();
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted& wanted) {
+  auto launch = std::make_unique<Launch>();
+  launch->wanted = wanted;
+  ChildPlan& child = launch->child;
+  child.ruleset_fd = -1;
+  child.cwd_fd = plan.cwd_fd.get();
+  RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
+  if (wanted.landlock) {
+    auto ruleset = landlock::make_ruleset(plan);
+    if (!ruleset) return tl::unexpected(std::move(ruleset.error()));
+    launch->ruleset = std::move(*ruleset);
+    child.ruleset_fd = launch->ruleset.fd.get();
+    options.handled = landlock::handled_by(launch->ruleset.abi, plan.network).fs;
+  }
+  if (const auto done = open_streams(plan, *launch); !done) return tl::unexpected(done.error());
+  set_program(plan, *launch);
+  if (wanted.namespaces.mount) {
+    auto root = plan_root(plan, options);
+    if (!root) return tl::unexpected(std::move(root.error()));
+    launch->root = std::move(*root);
+    child.mounts = launch->root.ops.data();
+    child.mount_count = launch->root.ops.size();
+    child.whole_root = launch->root.whole_root;
+    child.cwd = launch->root.cwd;
+    child.cwd_inode = launch->root.cwd_inode;
+  }
+  if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
+  if (wanted.limits) launch->limits = plan_limits(plan.limits, wanted.namespaces);
+  child.limits = launch->limits.limits.data();
+  child.limit_count = launch->limits.limits.size();
+  if (!launch->limits.pid_max.empty()) child.pid_max = launch->limits.pid_max.c_str();
+  set_identity(*launch);
+  child.fd_ceiling = fd_ceiling();
+  launch->stack = std::make_unique_for_overwrite<char[]>(kStackSize);
+  child.stack_top = launch->stack.get() + kStackSize;  // of the allocator's alignment, 16, as the ABI asks
+  return launch;
+}
+
+Expected<void> start_launch(Launch& launch) {
+  int pidfd = -1;
+  // clone(2), not clone3(2): it is all that is needed, and container profiles refuse clone3 with ENOSYS. A raw call
+  // with no stack is a fork; the order of its last two arguments, unused here, is what differs by architecture.
+  const unsigned long flags = clone_flags(launch.wanted.namespaces) | CLONE_PIDFD | SIGCHLD;
+  const long pid = ::syscall(SYS_clone, flags, nullptr, &pidfd, nullptr, nullptr);
+  if (pid == 0) run_reaper(launch.child);
+  if (pid < 0) {
+    const bool exhausted = errno == EAGAIN || errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+    return tl::unexpected(launch_error(exhausted ? ErrorCode::launch_failed : ErrorCode::sandbox_unavailable,
+                                       "the sandbox process cannot be started", step_name(Step::fork), errno));
+  }
+  launch.pid = static_cast<pid_t>(pid);
+  launch.pidfd = UniqueFd(pidfd);
+  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report}) pipe->write.reset();
+  launch.in.read.reset();
+  launch.lifeline.read.reset();
+  launch.input.reset();
+  return {};
+}
+
+}  // namespace safe_exec

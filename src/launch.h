@@ -1,0 +1,52 @@
+// Level 4. One attempt to launch a plan with a given set of layers: everything the child needs is made here, before
+// the fork. Decides nothing about falling back; supervise does.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "child.h"
+#include "confine/landlock.h"
+#include "confine/limits.h"
+#include "confine/mounts.h"
+#include "confine/namespaces.h"
+#include "fd.h"
+#include "model.h"
+
+namespace safe_exec {
+
+struct Wanted {
+  Namespaces namespaces;
+  bool landlock = true, seccomp = true, limits = true;
+};
+
+struct Pipe {
+  UniqueFd read, write;
+};
+
+struct Launch {
+  Wanted wanted;
+  landlock::Ruleset ruleset;
+  RootPlan root;
+  LimitPlan limits;
+  Pipe out, err, in, report, lifeline;
+  UniqueFd input, proc;  // the command's stdin where it is no pipe; /proc for the sweep
+  std::vector<sock_filter> filter;
+  sock_fprog program{};
+  std::vector<const char*> argv, envp;
+  std::string uid_map, gid_map;
+  std::unique_ptr<char[]> stack;
+  ChildPlan child{};
+  std::vector<std::string> weaker;  // what of the plan is withheld because a layer is missing
+  pid_t pid = -1;
+  UniqueFd pidfd;
+};
+
+// Errors: sandbox_unavailable (Landlock), launch_failed (descriptors, memory).
+[[nodiscard]] Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted& wanted);
+// Forks. Afterwards the child's ends of the pipes are closed here. Errors: sandbox_unavailable (namespaces refused),
+// launch_failed (no more processes or memory).
+[[nodiscard]] Expected<void> start_launch(Launch& launch);
+
+}  // namespace safe_exec

@@ -1,0 +1,346 @@
+#include "supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <span>
+
+#include "confine/failure.h"
+#include "confine/seccomp.h"
+#include "launch.h"
+#include "watch.h"
+
+namespace safe_exec {
+namespace {
+
+Requirement requirement_of(const Plan& plan, Layer layer) {
+  const auto found = plan.layers.find(layer);
+  return found == plan.layers.end() ? default_requirement(layer) : found->second;
+}
+
+constexpr Layer kNamespaceLayers[] = {Layer::user_namespace, Layer::pid_namespace, Layer::mount_namespace,
+                                      Layer::ipc_namespace, Layer::uts_namespace};
+constexpr Layer kMountLayer[] = {Layer::mount_namespace};
+constexpr Layer kLandlockLayer[] = {Layer::landlock};
+constexpr Layer kSeccompLayer[] = {Layer::seccomp};
+constexpr Layer kLimitsLayer[] = {Layer::limits};
+
+// Errors by which a host says "not here". Others (a grant that vanished, memory, descriptors) are failures.
+bool refused(int error) {
+  constexpr int kRefusals[] = {EPERM, EACCES, ENOSYS, EINVAL, EOPNOTSUPP, ENODEV, ENOSPC, EUSERS, E2BIG, EBUSY};
+  return std::ranges::find(kRefusals, error) != std::end(kRefusals);
+}
+
+// The layers that a failing step belongs to; empty: the step belongs to none that can be done without.
+std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespaces) {
+  switch (step) {
+    case Step::fork: return kNamespaceLayers;
+    case Step::uid_map: return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
+    case Step::capabilities:  // AppArmor strips a new user namespace of its capabilities
+      return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
+    case Step::mount_root:
+    case Step::mount_entry:
+    case Step::mount_bind:
+    case Step::mount_read_only:
+    case Step::mount_tmp:
+    case Step::mount_proc:
+    case Step::mount_pivot: return refused(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
+    case Step::landlock: return kLandlockLayer;
+    case Step::seccomp: return kSeccompLayer;
+    case Step::limits: return kLimitsLayer;
+    case Step::parent_check:
+    case Step::process_limit:
+    case Step::subreaper:
+    case Step::command_fork:
+    case Step::session:
+    case Step::stdio:
+    case Step::cwd:
+    case Step::no_new_privs:
+    case Step::descriptors:
+    case Step::exec: break;
+  }
+  return {};
+}
+
+// The attempts at one plan: which layers are still wanted, and why others are not.
+class Attempts {
+ public:
+  explicit Attempts(const Plan& plan) : plan_(plan) {
+    privileged_ = has_capability(CAP_SYS_ADMIN);
+    wanted_.namespaces = wanted_namespaces(plan, privileged_);
+    wanted_.landlock = requirement_of(plan, Layer::landlock) != Requirement::off;
+    wanted_.seccomp = requirement_of(plan, Layer::seccomp) != Requirement::off;
+    wanted_.limits = requirement_of(plan, Layer::limits) != Requirement::off;
+  }
+
+  [[nodiscard]] const Wanted& wanted() const { return wanted_; }
+  [[nodiscard]] bool privileged() const { return privileged_; }
+  [[nodiscard]] std::string reason(Layer layer) const {
+    const auto found = reasons_.find(layer);
+    return found == reasons_.end() ? "" : found->second;
+  }
+
+  // Gives up the layers, or says with which error the launch ends.
+  [[nodiscard]] Expected<void> without(std::span<const Layer> layers, Error error) {
+    const bool is_required = std::ranges::any_of(
+        layers, [&](Layer layer) { return requirement_of(plan_, layer) == Requirement::require; });
+    if (layers.empty() || is_required) return tl::unexpected(std::move(error));
+    for (const Layer layer : layers) {
+      reasons_.emplace(layer, error.step + ": " + error.message);  // the first reason is the cause
+      drop(layer);
+    }
+    if (!first_) first_ = std::move(error);
+    return {};
+  }
+
+  // Landlock or a mount namespace has to hold, and what is required must not be missing from the start.
+  [[nodiscard]] Expected<void> enough() const {
+    if (!wanted_.landlock && !wanted_.namespaces.mount) {
+      Error error = first_ ? *first_ : launch_error(ErrorCode::sandbox_unavailable, "", "layers", 0);
+      error.code = ErrorCode::sandbox_unavailable;
+      error.message = "neither Landlock nor a mount namespace can be had" +
+                      (error.message.empty() ? "" : ": " + error.message);
+      return tl::unexpected(std::move(error));
+    }
+    for (const Layer layer : kNamespaceLayers) {
+      const bool missing = requirement_of(plan_, layer) == Requirement::require && !holds(layer);
+      if (missing) {
+        return tl::unexpected(launch_error(ErrorCode::sandbox_unavailable,
+                                           std::string(layer_name(layer)) + " is required and cannot be had", "layers", 0));
+      }
+    }
+    return {};
+  }
+
+  [[nodiscard]] bool holds(Layer layer) const {
+    switch (layer) {
+      case Layer::user_namespace: return wanted_.namespaces.user;
+      case Layer::pid_namespace: return wanted_.namespaces.pid;
+      case Layer::mount_namespace: return wanted_.namespaces.mount;
+      case Layer::ipc_namespace: return wanted_.namespaces.ipc;
+      case Layer::uts_namespace: return wanted_.namespaces.uts;
+      case Layer::landlock: return wanted_.landlock;
+      case Layer::seccomp: return wanted_.seccomp;
+      case Layer::limits: return wanted_.limits;
+      case Layer::no_new_privs:
+      case Layer::capabilities:
+      case Layer::descriptors:
+      case Layer::environment:
+      case Layer::tree_kill:
+      case Layer::deny_paths: return true;
+    }
+    return false;
+  }
+
+ private:
+  void drop(Layer layer) {
+    if (layer == Layer::user_namespace) wanted_.namespaces.user = false;
+    if (layer == Layer::pid_namespace) wanted_.namespaces.pid = false;
+    if (layer == Layer::mount_namespace) wanted_.namespaces.mount = false;
+    if (layer == Layer::ipc_namespace) wanted_.namespaces.ipc = false;
+    if (layer == Layer::uts_namespace) wanted_.namespaces.uts = false;
+    if (layer == Layer::landlock) wanted_.landlock = false;
+    if (layer == Layer::seccomp) wanted_.seccomp = false;
+    if (layer == Layer::limits) wanted_.limits = false;
+  }
+
+  const Plan& plan_;
+  Wanted wanted_;
+  bool privileged_ = false;
+  std::map<Layer, std::string> reasons_;
+  std::optional<Error> first_;
+};
+
+Error step_error(const Launch& launch, const Message& message) {
+  const bool layer = !layers_of(message.step, message.error, launch.wanted.namespaces).empty() ||
+                     message.step == Step::no_new_privs || message.step == Step::descriptors ||
+                     message.step == Step::capabilities;
+  std::string text = message.step == Step::exec ? "the program cannot be executed" : "the sandbox cannot be set up";
+  const bool mount = message.step == Step::mount_bind || message.step == Step::mount_entry;
+  if (mount && message.item < launch.root.ops.size()) text += std::string(" at /") + launch.root.ops[message.item].target;
+  return launch_error(layer ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed, std::move(text),
+                      step_name(message.step), message.error);
+}
+
+// ---- what was enforced
+
+LayerStatus namespace_status(const Attempts& attempts, const Launch& launch, const Plan& plan, Layer layer) {
+  if (attempts.holds(layer)) return {layer, LayerState::enforced, "", 0};
+  if (requirement_of(plan, layer) == Requirement::off) return {layer, LayerState::off, "", 0};
+  if (layer == Layer::user_namespace && attempts.privileged() && attempts.reason(layer).empty()) {
+    return {layer, LayerState::off, "not needed: the caller is privileged, and drops it", 0};
+  }
+  std::string why = attempts.reason(layer);
+  if (why.empty()) why = "needs a user namespace";
+  if (layer == Layer::mount_namespace) {
+    for (const auto& text : launch.weaker) why += "; " + text;
+  }
+  return {layer, LayerState::not_enforced, why, 0};
+}
+
+LayerStatus landlock_status(const Attempts& attempts, const Launch& launch, const Plan& plan) {
+  const auto state = requirement_of(plan, Layer::landlock) == Requirement::off ? LayerState::off : LayerState::not_enforced;
+  if (!attempts.holds(Layer::landlock)) return {Layer::landlock, state, attempts.reason(Layer::landlock), 0};
+  return {Layer::landlock, LayerState::enforced, landlock::missing_in(launch.ruleset.abi), launch.ruleset.abi};
+}
+
+LayerStatus limits_status(const Attempts& attempts, const Launch& launch, const Watched& watched) {
+  if (!attempts.holds(Layer::limits)) {
+    const std::string why = attempts.reason(Layer::limits);
+    return {Layer::limits, why.empty() ? LayerState::off : LayerState::not_enforced, why, 0};
+  }
+  std::string partial = launch.limits.partial;
+  for (const Message& note : watched.notes) {
+    if (note.step == Step::process_limit) partial = "processes are not limited: RLIMIT_NPROC does not bind root";
+  }
+  return {Layer::limits, partial.empty() ? LayerState::enforced : LayerState::partial, partial, 0};
+}
+
+LayerStatus tree_status(const Launch& launch, const Watched& watched) {
+  if (watched.lingering) {
+    return {Layer::tree_kill, LayerState::partial, "a process in uninterruptible sleep is still ending", 0};
+  }
+  if (launch.wanted.namespaces.pid) return {Layer::tree_kill, LayerState::enforced, "", 0};
+  return {Layer::tree_kill, LayerState::partial, "subreaper sweep", 0};
+}
+
+LayerStatus status_of(Layer layer, const Attempts& attempts, const Launch& launch, const Watched& watched,
+                      const Plan& plan) {
+  switch (layer) {
+    case Layer::user_namespace:
+    case Layer::pid_namespace:
+    case Layer::mount_namespace:
+    case Layer::ipc_namespace:
+    case Layer::uts_namespace: return namespace_status(attempts, launch, plan, layer);
+    case Layer::landlock: return landlock_status(attempts, launch, plan);
+    case Layer::seccomp: {
+      const auto state = attempts.reason(layer).empty() ? LayerState::off : LayerState::not_enforced;
+      return {layer, attempts.holds(layer) ? LayerState::enforced : state, attempts.reason(layer), 0};
+    }
+    case Layer::limits: return limits_status(attempts, launch, watched);
+    case Layer::tree_kill: return tree_status(launch, watched);
+    case Layer::deny_paths:  // settled by the resolver; here only when there was nothing to settle
+      if (plan.deny_globs.empty()) return {layer, LayerState::off, "the policy denies no paths", 0};
+      return {layer, LayerState::not_enforced, "not examined", 0};
+    case Layer::capabilities:
+      return {layer, LayerState::enforced,
+              launch.child.drop_bounding ? "" : "bounding set kept: no_new_privs makes it moot", 0};
+    case Layer::no_new_privs:
+    case Layer::descriptors:
+    case Layer::environment: break;
+  }
+  return {layer, LayerState::enforced, "", 0};
+}
+
+// ---- how it ended
+
+Ending ending_of(const Plan& plan, const Watched& watched) {
+  if (watched.cancelled != 0) return Cancelled{watched.cancelled};
+  if (watched.timed_out) return TimedOut{"wall", plan.timeout_ms};
+  const int status = watched.ended->status;
+  if (WIFEXITED(status)) return Exited{WEXITSTATUS(status)};
+  const int number = WTERMSIG(status);
+  const std::int64_t cpu_us = watched.ended->cpu_user_us + watched.ended->cpu_system_us;
+  const bool cpu_spent = plan.limits.cpu_s > 0 && cpu_us >= plan.limits.cpu_s * 1000000;
+  if (number == SIGXCPU || (number == SIGKILL && cpu_spent)) return TimedOut{"cpu", plan.limits.cpu_s * 1000};
+  if (number == SIGXFSZ) return LimitExceeded{"file_size"};
+  return Signaled{number, WCOREDUMP(status) != 0};
+}
+
+Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& launch, Watched& watched,
+                   const std::vector<LayerStatus>& already) {
+  Outcome outcome;
+  outcome.ending = ending_of(plan, watched);
+  outcome.duration_ms = watched.duration_ms;
+  if (watched.ended) {
+    outcome.usage = {watched.ended->cpu_user_us / 1000, watched.ended->cpu_system_us / 1000, watched.ended->max_rss_kib};
+  }
+  for (int i = 0; i < kLayerCount; ++i) {
+    const auto layer = static_cast<Layer>(i);
+    const auto settled = std::ranges::find(already, layer, &LayerStatus::layer);
+    outcome.layers.push_back(settled != already.end() ? *settled : status_of(layer, attempts, launch, watched, plan));
+  }
+  outcome.out = std::move(watched.out);
+  outcome.err = std::move(watched.err);
+  return outcome;
+}
+
+// One attempt. nullopt: a layer was given up, try again.
+Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already) {
+  const auto retry = [&](std::span<const Layer> layers, Error error) -> Expected<std::optional<Outcome>> {
+    if (auto given_up = attempts.without(layers, std::move(error)); !given_up) return tl::unexpected(given_up.error());
+    return std::nullopt;
+  };
+  auto prepared = prepare_launch(plan, attempts.wanted());
+  if (!prepared) {
+    const bool landlock = prepared.error().step == "landlock";
+    return retry(landlock ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>(), prepared.error());
+  }
+  Launch& launch = **prepared;
+  if (auto started = start_launch(launch); !started) {
+    const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
+    return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
+  }
+  auto watched = watch(plan, launch);
+  if (!watched) return tl::unexpected(std::move(watched.error()));
+  if (watched->failed) {
+    return retry(layers_of(watched->failed->step, watched->failed->error, launch.wanted.namespaces),
+                 step_error(launch, *watched->failed));
+  }
+  if (!watched->ended && !watched->timed_out && watched->cancelled == 0) {
+    return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0));
+  }
+  return outcome_of(plan, attempts, launch, *watched, already);
+}
+
+// A closed 0, 1 or 2 would be given to the next file that is opened. Standard output is opened for reading, so that
+// writing to it still fails as it must.
+void open_missing(int fd) {
+  if (::fcntl(fd, F_GETFD) >= 0) return;
+  const int opened = ::open("/dev/null", fd == STDERR_FILENO ? O_RDWR : O_RDONLY);
+  if (opened < 0) (void)::open("/", O_RDONLY | O_DIRECTORY);
+}
+
+}  // namespace
+
+Expected<void> prepare_process() {
+  if (::getauxval(AT_SECURE) != 0) {
+    return tl::unexpected(launch_error(ErrorCode::launch_failed,
+                                       "refusing to run setuid, setgid or with file capabilities", "at_secure", 0));
+  }
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) open_missing(fd);
+  (void)::prctl(PR_SET_DUMPABLE, 0);
+  (void)::signal(SIGPIPE, SIG_IGN);
+  (void)::signal(SIGCHLD, SIG_DFL);  // ignored by a parent, children could not be waited for
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+    struct sigaction now {};
+    (void)::sigaction(number, nullptr, &now);
+    if (now.sa_handler != SIG_IGN) sigaddset(&blocked, number);  // nohup(1) is respected
+  }
+  if (::sigprocmask(SIG_BLOCK, &blocked, nullptr) < 0) {
+    return tl::unexpected(launch_error(ErrorCode::internal, "signals cannot be blocked", "signals", errno));
+  }
+  return {};
+}
+
+Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already) {
+  Attempts attempts(plan);
+  for (int i = 0; i < kLayerCount; ++i) {  // each failing attempt gives up at least one layer
+    if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
+    auto outcome = attempt(plan, attempts, already);
+    if (!outcome) return tl::unexpected(std::move(outcome.error()));
+    if (outcome->has_value()) return std::move(**outcome);
+  }
+  return tl::unexpected(launch_error(ErrorCode::internal, "no set of layers was left to try", "layers", 0));
+}
+
+}  // namespace safe_exec

@@ -1,0 +1,265 @@
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "capture.h"
+#include "confine/failure.h"
+
+namespace safe_exec {
+namespace {
+
+constexpr std::size_t kBlock = 64 * 1024;  // the default size of a pipe, pipe(7)
+constexpr int kLargePipe = 256 * 1024;
+constexpr std::int64_t kDrainMs = 100;     // how long a descendant that holds the pipes may delay the answer
+constexpr std::int64_t kGraceMs = 80;      // how long the reaper has for the tree before it is killed itself
+constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
+
+std::int64_t now_ms() {
+  timespec time{};
+  (void)::clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+class Watcher {
+ public:
+  Watcher(const Plan& plan, Launch& launch)
+      : plan_(plan),
+        launch_(launch),
+        out_{launch.out.read, Capture(plan.stdout_bytes)},
+        err_{launch.err.read, Capture(plan.stderr_bytes)},
+        started_(now_ms()) {
+    wall_ = plan.timeout_ms > 0 ? started_ + std::min<std::int64_t>(plan.timeout_ms, INT32_MAX) : INT64_MAX;
+    if (plan.stdin_plan.kind == StdinPlan::Kind::text) feed_ = plan.stdin_plan.text;
+  }
+
+  Expected<Watched> run() {
+    const int stop_fd = open_stop_signals();
+    while (!finished()) {
+      if (!poll_once(stop_fd)) break;
+    }
+    if (!gone_) kill_reaper();
+    drain(out_);
+    drain(err_);
+    seen_.lingering = !reap();
+    if (malformed_) {
+      return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
+    }
+    if (ended_at_ == 0) ended_at_ = now_ms();
+    seen_.duration_ms = ended_at_ - started_;
+    seen_.out = out_.capture.take();
+    seen_.err = err_.capture.take();
+    return std::move(seen_);
+  }
+
+ private:
+  struct Stream {
+    UniqueFd& fd;
+    Capture capture;
+    bool large = false;
+  };
+  enum Slot { report, process, out, err, in, source, stop, slots };
+
+  int open_stop_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigset_t blocked;
+    (void)::sigprocmask(SIG_BLOCK, nullptr, &blocked);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+      if (sigismember(&blocked, signal) == 1) sigaddset(&signals, signal);  // prepare_process blocked what counts
+    }
+    stop_ = UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    return stop_.get();
+  }
+
+  // The tree is gone and the pipes are empty, or the time for that is over.
+  bool finished() {
+    const std::int64_t now = now_ms();
+    if (gone_ && ((!launch_.out.read && !launch_.err.read) || now >= gone_at_ + kDrainMs)) return true;
+    if (ended_at_ != 0 && !gone_ && now >= ended_at_ + kGraceMs) kill_reaper();
+    return kill_at_ != INT64_MAX && now >= kill_at_ + kGiveUpMs;
+  }
+
+  int wait_ms() const {
+    std::int64_t until = ended_at_ == 0 && kill_at_ == INT64_MAX ? wall_ : INT64_MAX;
+    if (ended_at_ != 0 && !gone_) until = std::min(until, ended_at_ + kGraceMs);
+    if (gone_) until = std::min(until, gone_at_ + kDrainMs);
+    if (kill_at_ != INT64_MAX) until = std::min(until, killed_ ? kill_at_ + kGiveUpMs : kill_at_);
+    if (until == INT64_MAX) return -1;
+    return static_cast<int>(std::clamp<std::int64_t>(until - now_ms(), 0, 60000));
+  }
+
+  bool poll_once(int stop_fd) {
+    std::array<pollfd, slots> fds{};
+    fds[report] = {launch_.report.read.get(), POLLIN, 0};
+    fds[process] = {gone_ ? -1 : launch_.pidfd.get(), POLLIN, 0};
+    fds[out] = {launch_.out.read.get(), POLLIN, 0};
+    fds[err] = {launch_.err.read.get(), POLLIN, 0};
+    fds[in] = {feed_.empty() ? -1 : launch_.in.write.get(), POLLOUT, 0};
+    fds[source] = {inherits() && feed_.empty() ? STDIN_FILENO : -1, POLLIN, 0};
+    fds[stop] = {stop_fd, POLLIN, 0};
+    if (plan_.stdin_plan.kind == StdinPlan::Kind::text && feed_.empty()) launch_.in.write.reset();  // all is written
+    const int ready = ::poll(fds.data(), fds.size(), wait_ms());
+    if (ready < 0 && errno != EINTR && errno != EAGAIN) return false;
+    if (ready > 0) dispatch(fds);
+    enforce_time();
+    return true;
+  }
+
+  void dispatch(const std::array<pollfd, slots>& fds) {
+    if (fds[out].revents != 0) relay(out_);
+    if (fds[err].revents != 0) relay(err_);
+    if (fds[in].revents != 0) write_input();
+    if (fds[source].revents != 0) read_input();
+    if (fds[report].revents != 0) read_reports();
+    if (fds[process].revents != 0) {
+      gone_ = true;
+      gone_at_ = now_ms();
+      read_reports();  // what it sent last
+    }
+    if (fds[stop].revents != 0) read_stop(fds[stop].fd);
+  }
+
+  bool inherits() const { return plan_.stdin_plan.kind == StdinPlan::Kind::inherit && launch_.in.write; }
+
+  // Reads one block. A full one says that the writer is fast: then the pipe is enlarged, once.
+  void relay(Stream& stream) {
+    const ssize_t size = ::read(stream.fd.get(), block_.data(), block_.size());
+    if (size > 0) {
+      stream.capture.add({block_.data(), static_cast<std::size_t>(size)});
+      if (static_cast<std::size_t>(size) == block_.size() && !stream.large) {
+        (void)::fcntl(stream.fd.get(), F_SETPIPE_SZ, kLargePipe);
+        stream.large = true;
+      }
+    } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+      stream.fd.reset();
+    }
+  }
+
+  void write_input() {
+    const ssize_t size = ::write(launch_.in.write.get(), feed_.data(), feed_.size());
+    if (size >= 0) {
+      feed_.remove_prefix(static_cast<std::size_t>(size));
+    } else if (errno != EAGAIN && errno != EINTR) {  // EPIPE: the command reads no further
+      feed_ = {};
+      launch_.in.write.reset();
+    }
+  }
+
+  void read_input() {
+    if (input_.empty()) input_.resize(kBlock);
+    const ssize_t size = ::read(STDIN_FILENO, input_.data(), input_.size());
+    if (size > 0) feed_ = std::string_view(input_).substr(0, static_cast<std::size_t>(size));
+    else if (size == 0 || (errno != EAGAIN && errno != EINTR)) launch_.in.write.reset();
+  }
+
+  void read_reports() {
+    std::array<Message, 4> messages;
+    for (;;) {
+      const ssize_t size = ::read(launch_.report.read.get(), messages.data(), sizeof messages);
+      if (size < 0 && errno == EINTR) continue;
+      if (size == 0) launch_.report.read.reset();
+      if (size <= 0) return;
+      const auto count = static_cast<std::size_t>(size) / sizeof(Message);
+      malformed_ |= static_cast<std::size_t>(size) % sizeof(Message) != 0;
+      for (std::size_t i = 0; i < count; ++i) take(messages[i]);
+    }
+  }
+
+  void take(const Message& message) {
+    if (message.kind == Message::note) {
+      seen_.notes.push_back(message);
+      return;
+    }
+    auto& place = message.kind == Message::failed ? seen_.failed : seen_.ended;
+    if (message.kind != Message::failed && message.kind != Message::ended) malformed_ = true;
+    if (!place) place = message;
+    if (ended_at_ == 0) ended_at_ = now_ms();
+  }
+
+  void read_stop(int fd) {
+    signalfd_siginfo information{};
+    if (::read(fd, &information, sizeof information) != sizeof information) return;
+    if (seen_.cancelled == 0 && ended_at_ == 0 && !seen_.timed_out) {
+      seen_.cancelled = static_cast<int>(information.ssi_signo);
+    }
+    stop_tree();
+  }
+
+  void enforce_time() {
+    const std::int64_t now = now_ms();
+    if (ended_at_ == 0 && now >= wall_ && kill_at_ == INT64_MAX) {
+      seen_.timed_out = true;
+      stop_tree();
+    }
+    if (now >= kill_at_ && !killed_) kill_reaper();
+  }
+
+  // End of file on the lifeline tells the reaper to kill the tree; it then still reports usage.
+  void stop_tree() {
+    launch_.lifeline.write.reset();
+    if (kill_at_ == INT64_MAX) kill_at_ = now_ms() + kGraceMs;
+  }
+
+  void kill_reaper() {
+    if (kill_at_ == INT64_MAX) kill_at_ = now_ms();
+    if (killed_) return;
+    killed_ = true;
+    // Without a pid namespace the reaper is who sweeps, so it is left to it.
+    if (launch_.wanted.namespaces.pid) (void)::syscall(SYS_pidfd_send_signal, launch_.pidfd.get(), SIGKILL, nullptr, 0);
+    launch_.lifeline.write.reset();
+  }
+
+  // What is left in a pipe that somebody still holds open; it does not block.
+  void drain(Stream& stream) {
+    for (int i = 0; i < kLargePipe / 4096 && stream.fd; ++i) {
+      pollfd one{stream.fd.get(), POLLIN, 0};
+      if (::poll(&one, 1, 0) <= 0) return;
+      relay(stream);
+    }
+  }
+
+  bool reap() {
+    siginfo_t information{};
+    const int options = WEXITED | (gone_ ? 0 : WNOHANG);
+    while (::waitid(P_PIDFD, static_cast<id_t>(launch_.pidfd.get()), &information, options) < 0) {
+      if (errno != EINTR) return gone_;
+    }
+    return information.si_pid != 0;
+  }
+
+  const Plan& plan_;
+  Launch& launch_;
+  Stream out_, err_;
+  Watched seen_;
+  UniqueFd stop_;
+  std::int64_t started_;
+  std::int64_t wall_ = INT64_MAX;
+  std::int64_t ended_at_ = 0;          // the command's end was reported
+  std::int64_t gone_at_ = 0;           // the reaper's
+  std::int64_t kill_at_ = INT64_MAX;   // the tree was told to end; the reaper is killed then
+  bool gone_ = false, killed_ = false, malformed_ = false;
+  std::string_view feed_;  // what of the input is not yet written
+  std::string input_;
+  std::array<char, kBlock> block_;
+};
+
+}  // namespace
+
+Expected<Watched> watch(const Plan& plan, Launch& launch) {
+  const auto watcher = std::make_unique<Watcher>(plan, launch);
+  return watcher->run();
+}
+
+}  // namespace safe_exec

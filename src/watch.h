@@ -1,0 +1,28 @@
+// Level 4. Watches one started launch until its tree is gone: relays and captures the streams, enforces the wall clock,
+// takes the signals by which safe-exec is told to stop. Never waits without a bound.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "child.h"
+#include "launch.h"
+#include "model.h"
+
+namespace safe_exec {
+
+struct Watched {
+  std::optional<Message> failed;  // a set-up step; then no command was started
+  std::optional<Message> ended;   // the command's end
+  std::vector<Message> notes;
+  bool timed_out = false;
+  int cancelled = 0;              // signal
+  bool lingering = false;         // the tree could not be reaped in time (uninterruptible sleep)
+  std::int64_t duration_ms = 0;
+  Captured out, err;
+};
+
+// Error: launch_failed or internal when descriptors cannot be had or a report is malformed.
+[[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch);
+
+}  // namespace safe_exec

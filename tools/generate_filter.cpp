@@ -1,0 +1,297 @@
+// Build-time program. `filter TABLE OUT` turns syscalls.txt into the seccomp filter as C++ source, `bytes NAME IN OUT`
+// embeds a file. Runs on the build host only; it is where libseccomp's table of names is used.
+//
+// The filter is a balanced binary search over ranges of numbers with equal actions: the kernel evaluates a new filter
+// for every number (its action cache), so that the length of the paths is what loading costs.
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stddef.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+#if defined(__x86_64__)
+constexpr std::uint32_t kAuditArch = AUDIT_ARCH_X86_64;
+constexpr std::uint32_t kScmpArch = SCMP_ARCH_X86_64;
+#elif defined(__aarch64__)
+constexpr std::uint32_t kAuditArch = AUDIT_ARCH_AARCH64;
+constexpr std::uint32_t kScmpArch = SCMP_ARCH_AARCH64;
+#else
+#error "add the architecture here"
+#endif
+constexpr std::uint32_t kX32Bit = 0x40000000;  // __X32_SYSCALL_BIT; unused elsewhere
+
+[[noreturn]] void die(const std::string& text) {
+  std::fprintf(stderr, "generate_filter: %s\n", text.c_str());
+  std::exit(1);
+}
+
+struct Row {
+  std::string action, name;
+};
+using Table = std::map<std::uint32_t, Row>;
+
+void add_row(Table& table, const std::string& action, const std::string& word) {
+  const auto equals = word.find('=');
+  const std::string name = word.substr(0, equals);
+  int number = seccomp_syscall_resolve_name_arch(kScmpArch, name.c_str());
+  if (equals != std::string::npos) {
+    const int given = std::stoi(word.substr(equals + 1));
+    if (number >= 0 && number != given) die(name + ": libseccomp says " + std::to_string(number));
+    number = given;
+  } else if (number == __NR_SCMP_ERROR) {
+    die("unknown name " + name);
+  }
+  if (number < 0) return;  // not on this architecture
+  if (!table.emplace(static_cast<std::uint32_t>(number), Row{action, name}).second) die("twice: " + name);
+}
+
+Table read_table(const char* path) {
+  std::ifstream in(path);
+  if (!in) die(std::string("cannot read ") + path);
+  Table table;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    std::string action, word;
+    words >> action;
+    while (words >> word) add_row(table, action, word);
+  }
+  for (std::uint32_t number = 0; number < 1024; ++number) {
+    char* name = seccomp_syscall_resolve_num_arch(kScmpArch, static_cast<int>(number));
+    if (name != nullptr && !table.contains(number)) die(std::string("not in the table: ") + name);
+    std::free(name);
+  }
+  return table;
+}
+
+// ---- assembling. A jump names a label; its distance is filled in when all is laid out.
+
+struct Instruction {
+  std::uint16_t code;
+  std::uint32_t k;
+  std::string yes, no;  // labels of a conditional jump; empty: the next instruction
+  std::string patch;
+};
+
+class Assembler {
+ public:
+  void label(const std::string& name) { labels_[name] = out_.size(); }
+  void put(std::uint16_t code, std::uint32_t k, std::string yes = "", std::string no = "", std::string patch = "") {
+    out_.push_back({code, k, std::move(yes), std::move(no), std::move(patch)});
+  }
+  void load(std::size_t offset) { put(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset)); }
+  // The low half of an argument: what the kernel looks at where the parameter is an int.
+  void load_argument(unsigned index) { load(offsetof(seccomp_data, args) + 8 * index); }
+  void equal(std::uint32_t k, const std::string& yes, const std::string& no = "") { put(BPF_JMP | BPF_JEQ | BPF_K, k, yes, no); }
+  void any_bit(std::uint32_t k, const std::string& yes, const std::string& no, const std::string& patch = "") {
+    put(BPF_JMP | BPF_JSET | BPF_K, k, yes, no, patch);
+  }
+  void result(const std::string& name, std::uint32_t k, const std::string& patch = "") {
+    label(name);
+    put(BPF_RET | BPF_K, k, "", "", patch);
+  }
+
+  struct Done {
+    std::vector<sock_filter> code;
+    std::vector<std::pair<std::string, std::size_t>> patches;
+  };
+  Done finish() const {
+    Done done;
+    for (std::size_t i = 0; i < out_.size(); ++i) {
+      const auto& one = out_[i];
+      done.code.push_back({one.code, distance(i, one.yes), distance(i, one.no), one.k});
+      if (!one.patch.empty()) done.patches.emplace_back(one.patch, i);
+    }
+    return done;
+  }
+
+ private:
+  std::uint8_t distance(std::size_t from, const std::string& name) const {
+    if (name.empty()) return 0;
+    const auto found = labels_.find(name);
+    if (found == labels_.end()) die("no label " + name);
+    if (found->second <= from || found->second - from - 1 > 255) die("too far: " + name);
+    return static_cast<std::uint8_t>(found->second - from - 1);
+  }
+  std::vector<Instruction> out_;
+  std::map<std::string, std::size_t> labels_;
+};
+
+struct Range {
+  std::uint32_t first;
+  std::string action;  // also the label it jumps to
+};
+
+std::vector<Range> ranges_of(const Table& table) {
+  std::vector<Range> ranges;
+  const auto add = [&](std::uint32_t first, const std::string& action) {
+    if (ranges.empty() || ranges.back().action != action) ranges.push_back({first, action});
+  };
+  std::uint32_t next = 0;
+  for (const auto& [number, row] : table) {
+    if (number > next || (next == 0 && number > 0)) add(next, "enosys");
+    add(number, row.action);
+    next = number + 1;
+  }
+  add(next, "enosys");
+  add(kX32Bit, "kill");
+  return ranges;
+}
+
+void emit_search(Assembler& out, const std::vector<Range>& ranges, std::size_t low, std::size_t high, int& names) {
+  const std::size_t middle = (low + high + 1) / 2;  // numbers from ranges[middle].first on go right
+  const auto target = [&](std::size_t from, std::size_t to) {
+    return from == to ? ranges[from].action : "node" + std::to_string(names++);
+  };
+  const std::string right = target(middle, high);
+  const std::string left = low == middle - 1 ? ranges[low].action : "";
+  out.put(BPF_JMP | BPF_JGE | BPF_K, ranges[middle].first, right, left);
+  if (low < middle - 1) emit_search(out, ranges, low, middle - 1, names);
+  if (middle < high) {
+    out.label(right);
+    emit_search(out, ranges, middle, high, names);
+  }
+}
+
+// The calls that are judged by an argument. Low halves only, exactly where the kernel's parameter is 32 bits wide:
+// a 64-bit compare is passed by setting a bit that the kernel drops (CVE-2019-10063).
+void emit_checks(Assembler& out) {
+  out.label("clone");
+  out.load_argument(0);
+  out.any_bit(0x7E020000, "deny", "allow");  // CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
+
+  out.label("ioctl");
+  out.load_argument(1);
+  for (const std::uint32_t command : {0x5412U, 0x541CU, 0x5423U, 0x541DU}) out.equal(command, "deny");  // TIOCSTI
+  // TIOCLINUX, TIOCSETD, TIOCCONS; FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR change metadata through a read-only descriptor
+  out.equal(0x40086602U, "metadata");
+  out.equal(0x401C5820U, "metadata", "allow");
+
+  out.label("personality");
+  out.load_argument(0);
+  for (const std::uint32_t value : {0U, 8U, 0x20000U, 0x20008U}) out.equal(value, "allow");
+  out.equal(0xFFFFFFFFU, "allow", "deny");
+
+  out.label("prctl");
+  out.load_argument(0);
+  out.equal(35, "deny", "allow");  // PR_SET_MM
+
+  out.label("prlimit64");
+  out.load_argument(0);
+  out.equal(0, "allow", "deny");  // one's own
+
+  out.label("seccomp");
+  out.load_argument(1);
+  out.any_bit(SECCOMP_FILTER_FLAG_NEW_LISTENER, "deny", "allow");
+
+  out.label("socketpair");
+  out.load_argument(0);
+  out.equal(1, "allow", "deny");  // AF_UNIX: between the command's own processes
+
+  out.label("socket");
+  out.load_argument(0);
+  out.put(BPF_JMP | BPF_JGE | BPF_K, 32, "deny");
+  out.put(BPF_MISC | BPF_TAX, 0);
+  out.put(BPF_LD | BPF_IMM, 1);
+  out.put(BPF_ALU | BPF_LSH | BPF_X, 0);
+  out.any_bit(0, "open_family", "", "families");
+  out.any_bit(0, "", "deny", "tcp_families");
+  out.load_argument(1);
+  out.put(BPF_ALU | BPF_AND | BPF_K, 0xF);  // SOCK_TYPE_MASK
+  out.equal(1, "", "deny");                 // SOCK_STREAM
+  out.load_argument(2);
+  out.equal(0, "allow");
+  out.equal(6, "allow", "deny");  // IPPROTO_TCP; not MPTCP (262), which Landlock does not see
+
+  out.label("open_family");
+  out.load_argument(0);
+  out.equal(16, "", "allow");  // AF_NETLINK: only NETLINK_ROUTE (0), which getaddrinfo(3) asks
+  out.load_argument(2);
+  out.equal(0, "allow", "deny");
+
+  out.label("execveat");
+  out.load_argument(5);
+  out.put(BPF_JMP | BPF_JEQ | BPF_K, 0, "", "deny", "magic_low");
+  out.load(offsetof(seccomp_data, args) + 8 * 5 + 4);
+  out.put(BPF_JMP | BPF_JEQ | BPF_K, 0, "allow", "deny", "magic_high");
+}
+
+Assembler::Done build(const Table& table) {
+  Assembler out;
+  out.load(offsetof(seccomp_data, arch));
+  out.equal(kAuditArch, "", "kill");
+  out.load(offsetof(seccomp_data, nr));
+  const auto ranges = ranges_of(table);
+  int names = 0;
+  emit_search(out, ranges, 0, ranges.size() - 1, names);
+  emit_checks(out);
+  out.result("allow", SECCOMP_RET_ALLOW);
+  out.result("deny", SECCOMP_RET_ERRNO | EPERM);
+  out.result("enosys", SECCOMP_RET_ERRNO | ENOSYS);
+  out.result("metadata", SECCOMP_RET_ERRNO | EPERM, "metadata");
+  out.result("execve", SECCOMP_RET_ERRNO | EPERM, "execve");
+  out.result("kill", SECCOMP_RET_KILL_PROCESS);
+  return out.finish();
+}
+
+void write_filter(const Table& table, const char* path) {
+  const auto done = build(table);
+  std::ofstream out(path);
+  out << "// Generated by generate_filter from syscalls.txt.\n#include \"confine/seccomp.h\"\n\n"
+         "namespace safe_exec {\nnamespace {\nconstexpr sock_filter kFilter[] = {\n";
+  for (const auto& one : done.code) {
+    out << "  {" << one.code << ", " << unsigned{one.jt} << ", " << unsigned{one.jf} << ", " << one.k << "u},\n";
+  }
+  out << "};\nconstexpr PatchPoint kPatches[] = {\n";
+  for (const auto& [name, at] : done.patches) out << "  {Patch::" << name << ", " << at << "},\n";
+  out << "};\nconstexpr SyscallRow kTable[] = {\n";
+  for (const auto& [number, row] : table) {
+    out << "  {" << number << ", \"" << row.action << "\", \"" << row.name << "\"},\n";
+  }
+  out << "};\n}  // namespace\n\nstd::span<const sock_filter> filter_template() noexcept { return kFilter; }\n"
+         "std::span<const PatchPoint> filter_patches() noexcept { return kPatches; }\n"
+         "std::span<const SyscallRow> syscall_table() noexcept { return kTable; }\n}  // namespace safe_exec\n";
+  out.close();
+  if (!out) die(std::string("cannot write ") + path);
+}
+
+void write_bytes(const std::string& name, const char* from, const char* to) {
+  std::ifstream in(from, std::ios::binary);
+  if (!in) die(std::string("cannot read ") + from);
+  const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  std::ofstream out(to);
+  out << "// Generated by generate_filter.\n#include <string_view>\n\nnamespace safe_exec {\n"
+         "std::string_view " << name << "() noexcept;\n"
+         "namespace {\nconstexpr unsigned char kBytes[] = {";
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    out << (i % 24 == 0 ? "\n" : "") << unsigned{static_cast<unsigned char>(bytes[i])} << ',';
+  }
+  out << "0};\n}  // namespace\nstd::string_view " << name
+      << "() noexcept { return {reinterpret_cast<const char*>(kBytes), sizeof kBytes - 1}; }\n}  // namespace safe_exec\n";
+  out.close();
+  if (!out) die(std::string("cannot write ") + to);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "";
+  if (mode == "filter" && argc == 4) write_filter(read_table(argv[2]), argv[3]);
+  else if (mode == "bytes" && argc == 5) write_bytes(argv[2], argv[3], argv[4]);
+  else die("usage: generate_filter filter TABLE OUT | bytes NAME IN OUT");
+  return 0;
+}
