@@ -1,10 +1,10 @@
 // Owns the one spelling in which a reading becomes an argv again (POLICY.md section 6). Never decides what is
 // allowed; refuses only what it cannot spell so that every program reads it as it was meant.
-#include "grammar.h"
-
 #include <algorithm>
 #include <cstddef>
 #include <utility>
+
+#include "grammar.h"
 
 namespace safe_exec {
 namespace {
@@ -71,7 +71,8 @@ class Emitter {
     if (values.empty()) return add(option.name);
     const NameForm form = form_of(option.name);
     // An optional value is always read as one when it is attached; an empty one cannot be glued to a letter.
-    const bool stands_alone = !option.optional || (option.separate && !values.front().empty() && values.front()[0] != '-');
+    const bool stands_alone =
+        !option.optional || (option.separate && !values.front().empty() && values.front()[0] != '-');
     const bool wants_separate = option.spelling.value_or(syntax.spelling) == Spelling::separate && stands_alone;
     const bool unglueable = form == NameForm::letter && values.front().empty();
     if (values.size() > 1 || wants_separate || unglueable || form == NameForm::word) {
@@ -107,13 +108,16 @@ class Emitter {
   void add_unprotected(const Operand& operand) {
     const Node& node = *reading_.levels.back().node;
     const bool dash = operand.text.starts_with('-') && !(operand.text == "-" && operand.standard_input);
-    if (dash) refuse(operand.argv_index, operand.text, "an operand of " + here() + " does not begin with - here", node.place);
+    if (dash)
+      refuse(operand.argv_index, operand.text, "an operand of " + here() + " does not begin with - here", node.place);
     const bool first = &operand == &reading_.operands.front();
-    const bool subcommand = first && std::any_of(node.subcommands.begin(), node.subcommands.end(), [&](const Node& sub) {
-      return sub.name == operand.text ||
-             std::find(sub.aliases.begin(), sub.aliases.end(), operand.text) != sub.aliases.end();
-    });
-    if (subcommand) refuse(operand.argv_index, operand.text, "it would be read as a subcommand of " + here(), node.place);
+    const bool subcommand =
+        first && std::any_of(node.subcommands.begin(), node.subcommands.end(), [&](const Node& sub) {
+          return sub.name == operand.text ||
+                 std::find(sub.aliases.begin(), sub.aliases.end(), operand.text) != sub.aliases.end();
+        });
+    if (subcommand)
+      refuse(operand.argv_index, operand.text, "it would be read as a subcommand of " + here(), node.place);
     add(operand.text);
   }
 

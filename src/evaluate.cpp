@@ -27,7 +27,7 @@ std::vector<std::string> names_of(const Policy& policy) {
 Expected<Decision> Evaluation::run() {
   using Rule = Step (Evaluation::*)();
   constexpr Rule kRules[] = {
-      &Evaluation::check_tokens, &Evaluation::identify,  &Evaluation::read,       &Evaluation::check_count,
+      &Evaluation::check_tokens, &Evaluation::identify,      &Evaluation::read,       &Evaluation::check_count,
       &Evaluation::enter_cwd,    &Evaluation::match_options, &Evaluation::fill_slots, &Evaluation::build_env,
       &Evaluation::plan_stdin,   &Evaluation::settle_limits, &Evaluation::rebuild,    &Evaluation::ask,
       &Evaluation::take_binary,
@@ -63,8 +63,9 @@ Step Evaluation::check_tokens() {
     // Where tab and newline may stand is known only when the token's type is; all else is refused here.
     if (const auto clean = check_text(token, true); !clean) {
       const bool control = clean.error() == DenialCode::control_character;
-      return refuse(clean.error(), control ? "a token holds no control or text-direction characters"
-                                           : "a token is valid UTF-8 without noncharacters",
+      return refuse(clean.error(),
+                    control ? "a token holds no control or text-direction characters"
+                            : "a token is valid UTF-8 without noncharacters",
                     {}, index, token);
     }
   }

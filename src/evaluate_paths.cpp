@@ -12,14 +12,15 @@ tl::unexpected<ValueFailure> fail(DenialCode code, std::string expected) {
   return tl::unexpected(ValueFailure{code, std::move(expected), {}, {}});
 }
 
-bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+bool is_alnum(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
 
 // POLICY.md section 6: with "./" in front, -x +5 @f a=b host:f :(x) ~u and globs are only names.
 bool is_plain_component(std::string_view component) {
   if (component.empty() || !(is_alnum(component[0]) || component[0] == '_' || component[0] == '.')) return false;
-  return std::all_of(component.begin(), component.end(), [](char c) {
-    return is_alnum(c) || c == '_' || c == '.' || c == ',' || c == '-';
-  });
+  return std::all_of(component.begin(), component.end(),
+                     [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == ',' || c == '-'; });
 }
 
 std::string spelled(std::string_view path) {
@@ -48,10 +49,13 @@ ValueResult Evaluation::match(const Type& type, std::string_view token) {
 ValueResult Evaluation::check_match(const Type& type, std::string_view token) {
   if (type.path.match.empty()) return std::string(token);
   switch (patterns_.full_match(type.path.match, token)) {
-    case PatternCache::Match::yes: return std::string(token);
-    case PatternCache::Match::no: return fail(DenialCode::operand_invalid, describe(type));
+    case PatternCache::Match::yes:
+      return std::string(token);
+    case PatternCache::Match::no:
+      return fail(DenialCode::operand_invalid, describe(type));
     case PatternCache::Match::limit:
-    case PatternCache::Match::invalid: return fail(DenialCode::pattern_limit, describe(type));
+    case PatternCache::Match::invalid:
+      return fail(DenialCode::pattern_limit, describe(type));
   }
   return fail(DenialCode::operand_invalid, describe(type));
 }
@@ -133,14 +137,30 @@ tl::unexpected<Stop> Evaluation::refuse_value(ValueFailure failure, const Subjec
                                               std::string_view token) const {
   std::string message = shown(token);
   switch (failure.code) {
-    case DenialCode::path_outside: message += " is outside of what " + subject.name + " allows"; break;
-    case DenialCode::path_denied: message += " is protected by deny_paths"; break;
-    case DenialCode::path_not_found: message += " does not exist"; break;
-    case DenialCode::path_wrong_kind: message += " is not of the kind that " + subject.name + " takes"; break;
-    case DenialCode::control_character: message += " holds a control character"; break;
-    case DenialCode::argument_too_long: message += " is too long for " + subject.name; break;
-    case DenialCode::pattern_limit: message += " could not be compared within bounds"; break;
-    default: message += " is not accepted as " + subject.name; break;
+    case DenialCode::path_outside:
+      message += " is outside of what " + subject.name + " allows";
+      break;
+    case DenialCode::path_denied:
+      message += " is protected by deny_paths";
+      break;
+    case DenialCode::path_not_found:
+      message += " does not exist";
+      break;
+    case DenialCode::path_wrong_kind:
+      message += " is not of the kind that " + subject.name + " takes";
+      break;
+    case DenialCode::control_character:
+      message += " holds a control character";
+      break;
+    case DenialCode::argument_too_long:
+      message += " is too long for " + subject.name;
+      break;
+    case DenialCode::pattern_limit:
+      message += " could not be compared within bounds";
+      break;
+    default:
+      message += " is not accepted as " + subject.name;
+      break;
   }
   if (!failure.expected.empty()) message += "; allowed is " + failure.expected;
   auto refusal = refuse(failure.code, std::move(message), subject.place, subject.argv_index, token);

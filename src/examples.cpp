@@ -58,8 +58,8 @@ class ExampleRun {
       result.message = denial->message;
     }
     // An example may name the code of an ask as well as the word.
-    result.passed = result.found == expected ||
-                    (result.found == "ask" && expected == code_name(DenialCode::needs_approval));
+    result.passed =
+        result.found == expected || (result.found == "ask" && expected == code_name(DenialCode::needs_approval));
     results_.push_back(std::move(result));
     return {};
   }
@@ -72,6 +72,8 @@ class ExampleRun {
 
 }  // namespace
 
-Expected<std::vector<ExampleResult>> run_examples(const Policy& policy) { return ExampleRun(policy).run(); }
+Expected<std::vector<ExampleResult>> run_examples(const Policy& policy) {
+  return ExampleRun(policy).run();
+}
 
 }  // namespace safe_exec

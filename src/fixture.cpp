@@ -42,7 +42,9 @@ bool means_directory(std::string_view text) {
   return text.ends_with('/') || text == "." || text == ".." || text.ends_with("/.") || text.ends_with("/..");
 }
 
-tl::unexpected<PathFailure> fail(DenialCode code) { return tl::unexpected(PathFailure{code, "", ""}); }
+tl::unexpected<PathFailure> fail(DenialCode code) {
+  return tl::unexpected(PathFailure{code, "", ""});
+}
 
 enum class FileKind : std::uint8_t { file, directory, link };
 
@@ -56,7 +58,7 @@ class FixtureResolver final : public PathResolver {
   explicit FixtureResolver(const Policy& policy) : policy_(policy) {
     for (const FixtureEntry& entry : policy.fixture) {
       Components path = split(absolute_in(split(kFixtureStartDir), entry.path));
-      const FileKind kind = entry.directory                ? FileKind::directory
+      const FileKind kind = entry.directory             ? FileKind::directory
                             : entry.link_target.empty() ? FileKind::file
                                                         : FileKind::link;
       entries_[path] = {kind, entry.link_target};

@@ -12,7 +12,9 @@ namespace {
 
 using Checked = tl::expected<void, Refusal>;
 
-bool is_long(std::string_view name) { return name.starts_with("--"); }
+bool is_long(std::string_view name) {
+  return name.starts_with("--");
+}
 
 bool has_name(const Option& option, std::string_view name) {
   return option.name == name || std::find(option.aliases.begin(), option.aliases.end(), name) != option.aliases.end();
@@ -54,7 +56,9 @@ Syntax syntax_at(const std::vector<Level>& above, const Node& node) {
   return syntax;
 }
 
-bool takes_operands(const Node& node) { return node.operands && !node.operands->empty(); }
+bool takes_operands(const Node& node) {
+  return node.operands && !node.operands->empty();
+}
 
 // POLICY.md 3.4: the only types of which the empty string is a value.
 bool accepts_empty(const Type& type) {
@@ -223,8 +227,8 @@ class Reader {
 
   Checked unknown_option(const std::string& typed, const std::string& name) {
     const bool part = name != typed && !is_long(name);
-    std::string message = (part ? shown(name) + " in " + shown(typed) : shown(name)) + " is not an option that " +
-                          here() + " allows";
+    std::string message =
+        (part ? shown(name) + " in " + shown(typed) : shown(name)) + " is not an option that " + here() + " allows";
     for (std::size_t i = 0; i < depth(); ++i) {
       if (find_in(*reading_.levels[i].node, name) != nullptr) {
         message += " there; it stands before " + reading_.levels[i + 1].node->name;
@@ -334,8 +338,7 @@ class Reader {
                     option.name + " may be given " + (option.max == 1 ? "once" : std::to_string(option.max) + " times"),
                     option.place, at_);
     }
-    reading_.options.push_back(
-        {&option, level, depth(), static_cast<int>(at_), std::move(values), std::move(indexes)});
+    reading_.options.push_back({&option, level, depth(), static_cast<int>(at_), std::move(values), std::move(indexes)});
     return {};
   }
 
@@ -378,12 +381,18 @@ std::vector<const Node*> Reading::nodes() const {
 
 Syntax preset(SyntaxName name) noexcept {
   switch (name) {  //                              permute  "--"   spelling           -x=v
-    case SyntaxName::gnu: return {name, true, true, Spelling::joined, false};
-    case SyntaxName::posix: return {name, false, true, Spelling::joined, false};
-    case SyntaxName::git: return {name, true, true, Spelling::joined, false};
-    case SyntaxName::pflag: return {name, true, true, Spelling::joined, true};
-    case SyntaxName::clap: return {name, true, true, Spelling::joined, true};
-    case SyntaxName::find: return {name, false, false, Spelling::separate, false};
+    case SyntaxName::gnu:
+      return {name, true, true, Spelling::joined, false};
+    case SyntaxName::posix:
+      return {name, false, true, Spelling::joined, false};
+    case SyntaxName::git:
+      return {name, true, true, Spelling::joined, false};
+    case SyntaxName::pflag:
+      return {name, true, true, Spelling::joined, true};
+    case SyntaxName::clap:
+      return {name, true, true, Spelling::joined, true};
+    case SyntaxName::find:
+      return {name, false, false, Spelling::separate, false};
   }
   return {};
 }
@@ -399,8 +408,8 @@ const Option* find_option(std::span<const Level> levels, std::string_view name, 
 }
 
 bool has_separator(const Node& node) {
-  return node.operands && std::any_of(node.operands->begin(), node.operands->end(),
-                                      [](const Slot& slot) { return slot.separator; });
+  return node.operands &&
+         std::any_of(node.operands->begin(), node.operands->end(), [](const Slot& slot) { return slot.separator; });
 }
 
 bool is_present(const Reading& reading, std::string_view name) {

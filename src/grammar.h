@@ -30,8 +30,8 @@ struct GivenOption {
 
 struct Operand {
   std::string text;
-  int argv_index = -1;  // -1: the slot's default
-  bool behind = false;  // behind a free "--"; after slots are filled: in a slot behind the separator
+  int argv_index = -1;          // -1: the slot's default
+  bool behind = false;          // behind a free "--"; after slots are filled: in a slot behind the separator
   bool standard_input = false;  // "-" in a slot that lets it mean standard input
 };
 

@@ -15,7 +15,9 @@ namespace {
 
 constexpr std::size_t kMaxShown = 80;
 
-bool is_plain(std::string_view character) { return check_text(character, false).has_value(); }
+bool is_plain(std::string_view character) {
+  return check_text(character, false).has_value();
+}
 
 void append_escaped(std::string& text, std::string_view bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";

@@ -11,8 +11,8 @@
 namespace safe_exec {
 
 struct Refusal {
-  Denial denial;  // rule and location are filled in by finish_denial
-  Place place;    // the node or key that decided
+  Denial denial;                        // rule and location are filled in by finish_denial
+  Place place;                          // the node or key that decided
   std::vector<const Node*> nodes = {};  // the command and the subcommands below it that were reached
 };
 
