@@ -54,9 +54,9 @@ TEST_CASE("json: values keep their kind, value and place") {
   CHECK(c->integer == -7);
   const Location value = d.locate(d.id(*c));
   CHECK(value.line == 3);
-  CHECK(value.column == 29);
+  CHECK(value.column == 28);
   CHECK(value.pointer == "/b/c~1~0");
-  CHECK(d.locate(d.id(*c), true).column == 22);
+  CHECK(d.locate(d.id(*c), true).column == 21);
   CHECK(d.locate(d.id(*b), true).column == 3);
   CHECK(d.locate(0, true).column == 1);
   CHECK(d.find(*a, "x") == nullptr);
