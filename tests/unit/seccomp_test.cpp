@@ -1,0 +1,220 @@
+#include "confine/seccomp.h"
+
+#include <doctest/doctest.h>
+#include <errno.h>
+#include <linux/audit.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+
+#include "bpf.h"
+
+using namespace safe_exec;
+
+namespace {
+
+#if defined(__x86_64__)
+constexpr std::uint32_t kNative = AUDIT_ARCH_X86_64;
+#else
+constexpr std::uint32_t kNative = AUDIT_ARCH_AARCH64;
+#endif
+constexpr std::uint32_t kRefused = SECCOMP_RET_ERRNO | EPERM;
+constexpr std::uint32_t kUnknown = SECCOMP_RET_ERRNO | ENOSYS;
+constexpr std::uint64_t kHigh = 0xDEADBEEF00000000;  // a half that the kernel drops
+using Arguments = std::array<std::uint64_t, 6>;
+
+std::uint32_t ask(const std::vector<sock_filter>& filter, long number, const Arguments& arguments = {},
+                  std::uint32_t arch = kNative) {
+  seccomp_data data{};
+  data.nr = static_cast<int>(number);
+  data.arch = arch;
+  for (std::size_t i = 0; i < arguments.size(); ++i) data.args[i] = arguments[i];
+  const auto verdict = test::evaluate(filter, data);
+  REQUIRE(verdict.has_value());
+  return *verdict;
+}
+
+std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
+
+// The rules of syscalls.txt and DESIGN, written down a second time.
+std::uint32_t socket_verdict(const FilterChoice& choice, const Arguments& a) {
+  const std::uint32_t family = low(a[0]);
+  if (family >= 32) return kRefused;
+  const std::uint32_t bit = 1U << family;
+  if ((choice.families & bit) != 0) return family != AF_NETLINK || low(a[2]) == 0 ? SECCOMP_RET_ALLOW : kRefused;
+  const bool tcp = (low(a[1]) & 0xF) == SOCK_STREAM && (low(a[2]) == 0 || low(a[2]) == 6);
+  return (choice.tcp_families & bit) != 0 && tcp ? SECCOMP_RET_ALLOW : kRefused;
+}
+
+std::uint32_t expected(const FilterChoice& choice, const std::string& action, const Arguments& a) {
+  const auto unless = [](bool refused) { return refused ? kRefused : std::uint32_t{SECCOMP_RET_ALLOW}; };
+  const std::uint32_t metadata = unless(!choice.metadata);
+  if (action == "allow") return SECCOMP_RET_ALLOW;
+  if (action == "deny") return kRefused;
+  if (action == "enosys") return kUnknown;
+  if (action == "metadata") return metadata;
+  if (action == "execve") return unless(!choice.execve);
+  if (action == "execveat") return unless(a[5] != choice.magic);
+  if (action == "clone") return unless((low(a[0]) & 0x7E020000) != 0);
+  if (action == "prctl") return unless(low(a[0]) == 35);
+  if (action == "prlimit64") return unless(low(a[0]) != 0);
+  if (action == "seccomp") return unless((low(a[1]) & 8) != 0);
+  if (action == "socketpair") return unless(low(a[0]) != AF_UNIX);
+  if (action == "socket") return socket_verdict(choice, a);
+  if (action == "personality") return unless(!std::set<std::uint32_t>{0, 8, 0x20000, 0x20008, 0xFFFFFFFF}.contains(low(a[0])));
+  if (action == "ioctl") {
+    if (std::set<std::uint32_t>{0x5412, 0x541C, 0x5423, 0x541D}.contains(low(a[1]))) return kRefused;
+    return low(a[1]) == 0x40086602 || low(a[1]) == 0x401C5820 ? metadata : std::uint32_t{SECCOMP_RET_ALLOW};
+  }
+  FAIL("unknown action " << action);
+  return 0;
+}
+
+std::vector<FilterChoice> choices() {
+  std::vector<FilterChoice> all;
+  const std::uint32_t inet = (1U << AF_INET) | (1U << AF_INET6);
+  for (const bool metadata : {false, true}) {
+    for (const bool execve : {false, true}) {
+      for (const std::uint32_t families : {0U, inet | (1U << AF_NETLINK), 1U << AF_UNIX}) {
+        for (const std::uint32_t tcp : {0U, inet}) {
+          all.push_back({metadata, execve, families, tcp, 0x0123456789ABCDEF});
+        }
+      }
+    }
+  }
+  return all;
+}
+
+// Values at which some check decides, each also with its dropped half set, and random ones.
+std::vector<std::uint64_t> samples() {
+  std::vector<std::uint64_t> values;
+  for (const std::uint64_t value :
+       {0ULL, 1ULL, 2ULL, 3ULL, 5ULL, 6ULL, 8ULL, 10ULL, 16ULL, 17ULL, 31ULL, 32ULL, 33ULL, 35ULL, 38ULL, 40ULL, 262ULL,
+        0x5412ULL, 0x541CULL, 0x541DULL, 0x5423ULL, 0x5401ULL, 0x40086602ULL, 0x401C5820ULL, 0x20000ULL, 0x20008ULL,
+        0x10000000ULL, 0x20000000ULL, 0x40000000ULL, 0x02000000ULL, 0x04000000ULL, 0x08000000ULL, 0x00010F00ULL, 0x80801ULL,
+        0xFFFFFFFFULL, 0x0123456789ABCDEFULL, 0x89ABCDEFULL, 0x0123456700000000ULL}) {
+    values.push_back(value);
+    values.push_back(value | kHigh);
+  }
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 20; ++i) values.push_back(random());
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("seccomp: the filter agrees with the table for every number, argument and choice") {
+  const auto values = samples();
+  std::map<std::uint32_t, std::string> table;
+  for (const auto& row : syscall_table()) table[row.number] = row.action;
+  REQUIRE(table.size() > 330);
+  std::mt19937_64 random(2);
+  for (const FilterChoice& choice : choices()) {
+    const auto filter = make_filter(choice);
+    for (std::uint32_t number = 0; number < 1024; ++number) {
+      const auto row = table.find(number);
+      const std::string action = row == table.end() ? "enosys" : row->second;
+      const bool plain = action == "allow" || action == "deny" || action == "enosys" || action == "metadata" || action == "execve";
+      for (std::size_t i = 0; i < (plain ? 2 : 400); ++i) {
+        Arguments a{};
+        for (auto& argument : a) argument = values[random() % values.size()];
+        const std::uint32_t got = ask(filter, number, a), want = expected(choice, action, a);
+        if (got == want) continue;
+        CAPTURE(number);
+        CAPTURE(a[0]);
+        CAPTURE(a[1]);
+        CAPTURE(a[2]);
+        CAPTURE(a[5]);
+        CHECK(got == want);
+      }
+    }
+  }
+}
+
+TEST_CASE("seccomp: each decisive value decides with its upper half set as without") {
+  const auto filter = make_filter({});
+  for (const std::uint64_t upper : {std::uint64_t{0}, std::uint64_t{1} << 32, kHigh}) {
+    CHECK(ask(filter, SYS_ioctl, {0, 0x5412 | upper}) == kRefused);
+    CHECK(ask(filter, SYS_ioctl, {0, 0x541C | upper}) == kRefused);
+    CHECK(ask(filter, SYS_ioctl, {0, 0x5401 | upper}) == SECCOMP_RET_ALLOW);
+    CHECK(ask(filter, SYS_clone, {0x10000000 | upper}) == kRefused);
+    CHECK(ask(filter, SYS_clone, {0x3D0F00 | upper}) == SECCOMP_RET_ALLOW);  // pthread_create
+    CHECK(ask(filter, SYS_prctl, {35 | upper}) == kRefused);
+    CHECK(ask(filter, SYS_personality, {0x0040000 | upper}) == kRefused);
+    for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, 38 /* ALG */, 40 /* VSOCK */, 44 /* XDP */}) {
+      CHECK(ask(filter, SYS_socket, {static_cast<std::uint64_t>(family) | upper, SOCK_STREAM, 0}) == kRefused);
+    }
+  }
+}
+
+TEST_CASE("seccomp: TCP only means neither UDP nor MPTCP nor raw") {
+  FilterChoice choice;
+  choice.tcp_families = (1U << AF_INET) | (1U << AF_INET6);
+  const auto filter = make_filter(choice);
+  CHECK(ask(filter, SYS_socket, {AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 6}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(filter, SYS_socket, {AF_INET6, SOCK_STREAM, 0}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(filter, SYS_socket, {AF_INET, SOCK_DGRAM, 0}) == kRefused);
+  CHECK(ask(filter, SYS_socket, {AF_INET, SOCK_RAW, 6}) == kRefused);
+  CHECK(ask(filter, SYS_socket, {AF_INET, SOCK_STREAM, 262}) == kRefused);
+  CHECK(ask(filter, SYS_socket, {AF_UNIX, SOCK_STREAM, 0}) == kRefused);
+}
+
+TEST_CASE("seccomp: only the launcher's own execveat passes, and both halves of its magic count") {
+  FilterChoice choice;
+  choice.magic = 0x1122334455667788;
+  const auto filter = make_filter(choice);
+  CHECK(ask(filter, SYS_execveat, {0, 0, 0, 0, 0, choice.magic}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(filter, SYS_execveat, {0, 0, 0, 0, 0, choice.magic ^ 1}) == kRefused);
+  CHECK(ask(filter, SYS_execveat, {0, 0, 0, 0, 0, choice.magic ^ (std::uint64_t{1} << 63)}) == kRefused);
+  CHECK(ask(filter, SYS_execveat, {0, 0, 0, 0, 0, 0}) == kRefused);
+  CHECK(ask(filter, SYS_execve) == kRefused);
+}
+
+TEST_CASE("seccomp: a foreign architecture and x32 are killed") {
+  const auto filter = make_filter({});
+  for (const std::uint32_t arch : {std::uint32_t{AUDIT_ARCH_I386}, std::uint32_t{AUDIT_ARCH_ARM}, std::uint32_t{0}, ~kNative}) {
+    CHECK(ask(filter, SYS_getpid, {}, arch) == SECCOMP_RET_KILL_PROCESS);
+  }
+  for (const long number : {0x40000000L, 0x40000000L | SYS_execve, 0x7FFFFFFFL, -1L, -100L}) {
+    CHECK(ask(filter, number) == SECCOMP_RET_KILL_PROCESS);
+  }
+  for (const long number : {1024L, 5000L, 0x3FFFFFFFL}) CHECK(ask(filter, number) == kUnknown);
+}
+
+TEST_CASE("seccomp: the dangerous are refused and the needed pass, whatever the choice") {
+  constexpr long refused[] = {
+      SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd, SYS_kcmp, SYS_userfaultfd, SYS_io_uring_setup,
+      SYS_io_uring_enter, SYS_io_uring_register, SYS_bpf, SYS_perf_event_open, SYS_keyctl, SYS_add_key, SYS_request_key,
+      SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns, SYS_fsopen, SYS_fsmount, SYS_fsconfig,
+      SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_memfd_secret, SYS_open_by_handle_at, SYS_quotactl, SYS_swapon,
+      SYS_swapoff, SYS_reboot, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_clock_settime,
+      SYS_settimeofday, SYS_adjtimex, SYS_shmget, SYS_shmat, SYS_semget, SYS_msgget, SYS_mq_open, SYS_acct, SYS_syslog,
+      SYS_sethostname, SYS_setdomainname, SYS_vhangup, SYS_lookup_dcookie, SYS_fanotify_init};
+  constexpr long needed[] = {SYS_read, SYS_write, SYS_openat, SYS_mmap, SYS_mprotect, SYS_brk, SYS_exit_group, SYS_futex,
+                             SYS_rt_sigaction, SYS_rt_sigreturn, SYS_set_robust_list, SYS_set_tid_address, SYS_rseq,
+                             SYS_getrandom, SYS_statx, SYS_newfstatat, SYS_wait4, SYS_pipe2};
+  for (const FilterChoice& choice : choices()) {
+    const auto filter = make_filter(choice);
+    for (const long number : refused) CHECK(ask(filter, number) == kRefused);
+    for (const long number : needed) CHECK(ask(filter, number) == SECCOMP_RET_ALLOW);
+    CHECK(ask(filter, SYS_clone3) == kUnknown);
+    CHECK(ask(filter, SYS_prlimit64, {0, 7}) == SECCOMP_RET_ALLOW);
+    CHECK(ask(filter, SYS_prlimit64, {1, 7}) == kRefused);
+    CHECK(ask(filter, SYS_socketpair, {AF_UNIX, SOCK_STREAM, 0}) == SECCOMP_RET_ALLOW);
+  }
+}
+
+TEST_CASE("seccomp: the filter is small enough to load quickly, and every patch has its place") {
+  CHECK(filter_template().size() <= 180);
+  std::set<Patch> seen;
+  for (const auto& point : filter_patches()) {
+    CHECK(point.instruction < filter_template().size());
+    CHECK(seen.insert(point.patch).second);
+  }
+  CHECK(seen.size() == kPatchCount);
+}
