@@ -58,7 +58,8 @@ void refuse_unknown(const Item& item, std::string_view what, std::string_view na
                     std::span<const std::string_view> candidates, At at) {
   Problem problem;
   problem.message = "unknown " + std::string(what) + " \"" + shorten(name) + "\"";
-  problem.expected = candidates.empty() ? "no " + std::string(what) + " is known here" : "one of " + join_names(candidates);
+  problem.expected =
+      candidates.empty() ? "no " + std::string(what) + " is known here" : "one of " + join_names(candidates);
   problem.found = "\"" + shorten(name) + "\"";
   problem.nearest = nearest_name(name, candidates);
   refuse(item, std::move(problem), at);
@@ -76,11 +77,16 @@ Error from_parse_error(json::ParseError problem, ErrorCode code) {
 
 std::string describe_value(const Item& item) {
   switch (item.kind()) {
-    case json::Kind::boolean: return item.node->boolean ? "true" : "false";
-    case json::Kind::integer: return std::to_string(item.node->integer);
-    case json::Kind::string: return "\"" + shorten(item.node->text) + "\"";
-    case json::Kind::array: return "an array of " + std::to_string(item.node->child_count);
-    case json::Kind::object: return "an object";
+    case json::Kind::boolean:
+      return item.node->boolean ? "true" : "false";
+    case json::Kind::integer:
+      return std::to_string(item.node->integer);
+    case json::Kind::string:
+      return "\"" + shorten(item.node->text) + "\"";
+    case json::Kind::array:
+      return "an array of " + std::to_string(item.node->child_count);
+    case json::Kind::object:
+      return "an object";
   }
   return "a value";
 }
@@ -128,8 +134,9 @@ std::vector<Item> elements(const Item& array, std::size_t least) {
     out.push_back(array.at(*child));
   }
   if (out.size() < least) {
-    refuse(array, {"this list is too short", std::to_string(least) + (least == 1 ? " element" : " elements") + " or more",
-                   std::to_string(out.size()), ""});
+    refuse(array,
+           {"this list is too short", std::to_string(least) + (least == 1 ? " element" : " elements") + " or more",
+            std::to_string(out.size()), ""});
   }
   return out;
 }

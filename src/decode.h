@@ -24,8 +24,8 @@ struct DecodeFailure {
 struct Item {
   const json::Document* document = nullptr;
   const json::Node* node = nullptr;
-  std::uint32_t source = 0;                      // index into Policy::sources
-  ErrorCode code = ErrorCode::policy_invalid;    // what a refusal is called
+  std::uint32_t source = 0;                    // index into Policy::sources
+  ErrorCode code = ErrorCode::policy_invalid;  // what a refusal is called
 
   [[nodiscard]] Place place() const { return {source, document->id(*node)}; }
   [[nodiscard]] std::string_view key() const { return node->key; }

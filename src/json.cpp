@@ -44,9 +44,12 @@ class CountingIterator {
 
 void append_pointer_token(std::string& out, std::string_view token) {
   for (const char c : token) {
-    if (c == '~') out += "~0";
-    else if (c == '/') out += "~1";
-    else out += c;
+    if (c == '~')
+      out += "~0";
+    else if (c == '/')
+      out += "~1";
+    else
+      out += c;
   }
 }
 
@@ -75,11 +78,16 @@ void explain(std::string_view what, ParseError& error) {
 
 std::string_view kind_name(Kind kind) noexcept {
   switch (kind) {
-    case Kind::boolean: return "boolean";
-    case Kind::integer: return "integer";
-    case Kind::string: return "string";
-    case Kind::array: return "array";
-    case Kind::object: return "object";
+    case Kind::boolean:
+      return "boolean";
+    case Kind::integer:
+      return "integer";
+    case Kind::string:
+      return "string";
+    case Kind::array:
+      return "array";
+    case Kind::object:
+      return "object";
   }
   return "value";
 }
@@ -109,8 +117,10 @@ std::string Document::pointer(std::uint32_t id) const {
   for (auto it = path.rbegin(); it != path.rend(); ++it) {
     const Node& node = nodes_[*it];
     out += '/';
-    if (nodes_[node.parent].kind == Kind::object) append_pointer_token(out, node.key);
-    else out += std::to_string(node.index);
+    if (nodes_[node.parent].kind == Kind::object)
+      append_pointer_token(out, node.key);
+    else
+      out += std::to_string(node.index);
   }
   return out;
 }
@@ -162,7 +172,9 @@ class Builder {
   }
 
   // SAX events; the names are nlohmann's.
-  bool null() { return fail(begin_token(), "null is not allowed", "a boolean, integer, string, array or object", "null"); }
+  bool null() {
+    return fail(begin_token(), "null is not allowed", "a boolean, integer, string, array or object", "null");
+  }
   bool boolean(bool value) {
     const std::size_t start = begin_token();
     Node& node = add(Kind::boolean, start, start + (value ? 4 : 5));
@@ -205,7 +217,8 @@ class Builder {
   bool end_object() { return close(); }
   bool start_array(std::size_t /*count*/) { return open(Kind::array); }
   bool end_array() { return close(); }
-  bool parse_error(std::size_t /*position*/, const std::string& last_token, const nlohmann::detail::exception& problem) {
+  bool parse_error(std::size_t /*position*/, const std::string& last_token,
+                   const nlohmann::detail::exception& problem) {
     explain(problem.what(), error_);
     std::size_t at = consumed();
     if (error_.found != "end of input") at = std::min(begin_token(), at);

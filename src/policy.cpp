@@ -65,7 +65,8 @@ class Gatherer {
     out_[index].root = read(file_path, unwrap(files_.read(file_path)));
     stack_.push_back(index);
     if (stack_.size() > kMaxIncludeDepth + 1) {
-      refuse(*including, {"files include each other too deeply", "a depth of 8 or less", describe_value(*including), ""});
+      refuse(*including,
+             {"files include each other too deeply", "a depth of 8 or less", describe_value(*including), ""});
     }
     const Item root = out_[index].root;
     check_version(root);
@@ -118,7 +119,8 @@ class Gatherer {
         out_[index].includes.push_back(included);
       } catch (DecodeFailure& failure) {
         // A file that cannot be opened is a problem of the line that names it.
-        if (!failure.error.location) failure.error.location = element.document->locate(element.document->id(*element.node));
+        if (!failure.error.location)
+          failure.error.location = element.document->locate(element.document->id(*element.node));
         throw;
       }
     }
@@ -126,8 +128,10 @@ class Gatherer {
 
   void gather_commands(std::size_t index, std::string_view directory) {
     std::vector<std::string> names;
-    if (scope_.everything) names = unwrap(files_.list_commands(directory));
-    else if (is_command_name(scope_.command)) names.push_back(scope_.command);
+    if (scope_.everything)
+      names = unwrap(files_.list_commands(directory));
+    else if (is_command_name(scope_.command))
+      names.push_back(scope_.command);
     for (const std::string& name : names) {
       const std::string path = clean(std::string(directory) + "/commands/" + name + ".json");
       if (!is_command_name(name)) {
@@ -150,9 +154,11 @@ class Gatherer {
     const bool own = known->second.source == out_[stack_.back()].root.source;
     if (own || !may_override(name)) {
       const Location other = known->second.document->locate(known->second.document->id(*known->second.node));
-      refuse(definition, {"the " + std::string(kNamedWords[static_cast<std::size_t>(kind)]) + " \"" + std::string(name) +
-                          "\" is defined twice, first at " + other.file + ":" + std::to_string(other.line),
-                          "each name once, or the name in \"override\" of the including file", std::string(name), ""}, At::key);
+      refuse(definition,
+             {"the " + std::string(kNamedWords[static_cast<std::size_t>(kind)]) + " \"" + std::string(name) +
+                  "\" is defined twice, first at " + other.file + ":" + std::to_string(other.line),
+              "each name once, or the name in \"override\" of the including file", std::string(name), ""},
+             At::key);
     }
     overridden_.insert(name);
     names.erase(known);  // the key views into the document of the old definition
@@ -216,7 +222,8 @@ void read_fixture(FileReader& /*reader*/, const Item& item, Policy& out) {
     entry.directory = arrow == std::string::npos && entry.path.size() > 1 && entry.path.ends_with('/');
     if (entry.directory) entry.path.pop_back();
     if (entry.path.empty() || (arrow != std::string::npos && entry.link_target.empty())) {
-      refuse(element, {"this is not an entry of a fixture", "\"path\", \"dir/\" or \"link -> target\"", describe_value(element), ""});
+      refuse(element, {"this is not an entry of a fixture", "\"path\", \"dir/\" or \"link -> target\"",
+                       describe_value(element), ""});
     }
     out.fixture.push_back(std::move(entry));
   }
@@ -225,8 +232,10 @@ void read_fixture(FileReader& /*reader*/, const Item& item, Policy& out) {
 void read_commands(FileReader& reader, const Item& item, Policy& out) {
   for (const Item& member : members(item)) {
     if (!is_command_name(member.key())) {
-      refuse(member, {"this is not the name of a command", "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}",
-                      "\"" + std::string(member.key()) + "\"", ""}, At::key);
+      refuse(member,
+             {"this is not the name of a command", "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}",
+              "\"" + std::string(member.key()) + "\"", ""},
+             At::key);
     }
     Command command = read_command(reader.context, member, member.key(), reader.file.defaults);
     if (reader.context.is_current(Named::command, member)) out.commands.push_back(std::move(command));
@@ -244,11 +253,13 @@ void read_defaults(FileReader& reader, const Item& item) {
       {"unsafe_env", [](FileReader&, const Item& v, Defaults& out) { read_unsafe_env(v, out.unsafe_env); }},
       {"limits", [](FileReader& r, const Item& v, Defaults& out) { out.limits = read_limits(r.context, v); }},
       {"sandbox", [](FileReader& r, const Item& v, Defaults& out) { out.sandbox = read_sandbox(r.context, v); }},
-      {"deny_paths", [](FileReader& r, const Item& v, Defaults&) {
+      {"deny_paths",
+       [](FileReader& r, const Item& v, Defaults&) {
          for (const Item& glob : elements(v)) r.context.policy.deny_paths.push_back(read_glob(r.context, glob));
        }},
       // What is not walked is not protected, so an included file has no say in it.
-      {"deny_walk", [](FileReader& r, const Item& v, Defaults&) {
+      {"deny_walk",
+       [](FileReader& r, const Item& v, Defaults&) {
          DenyWalk walk;
          read_deny_walk(r.context, v, walk);
          if (r.main) r.context.policy.deny_walk = std::move(walk);
@@ -263,24 +274,29 @@ void nothing(FileReader& /*reader*/, const Item& /*item*/, Policy& /*out*/) {}  
 constexpr std::array<Field<Policy, FileReader>, 12> kPolicyFields{{
     {"$schema", nothing},
     {"version", nothing},
-    {"name", [](FileReader& r, const Item& v, Policy& out) {
+    {"name",
+     [](FileReader& r, const Item& v, Policy& out) {
        std::string name = read_string(v);
        if (r.main) out.name = std::move(name);
      }},
-    {"description", [](FileReader& r, const Item& v, Policy& out) {
+    {"description",
+     [](FileReader& r, const Item& v, Policy& out) {
        std::string description = read_string(v);
        if (r.main) out.description = std::move(description);
      }},
     {"include", nothing},
     {"override", read_override},
-    {"variables", [](FileReader& r, const Item& v, Policy&) {
+    {"variables",
+     [](FileReader& r, const Item& v, Policy&) {
        for (const Item& variable : members(v)) read_variable(r.context, variable);
      }},
     {"defaults", nothing},
-    {"types", [](FileReader& r, const Item& v, Policy&) {
+    {"types",
+     [](FileReader& r, const Item& v, Policy&) {
        for (const Item& type : members(v)) static_cast<void>(define_type(r.context, type));
      }},
-    {"option_sets", [](FileReader& r, const Item& v, Policy&) {
+    {"option_sets",
+     [](FileReader& r, const Item& v, Policy&) {
        for (const Item& set : members(v)) define_option_set(r.context, set);
      }},
     {"commands", read_commands},
@@ -318,7 +334,8 @@ void take_smaller(Defaults& own, const Defaults& other) {
   take_smaller(own.limits.open_files, other.limits.open_files, built_in.open_files);
   take_smaller(own.timeout_ms, other.timeout_ms, plan.timeout_ms);
   // Captured bytes: 0 means none at all, so the plain minimum.
-  const auto smaller = [](std::optional<std::int64_t>& mine, const std::optional<std::int64_t>& theirs, std::int64_t absent) {
+  const auto smaller = [](std::optional<std::int64_t>& mine, const std::optional<std::int64_t>& theirs,
+                          std::int64_t absent) {
     if (theirs && *theirs < mine.value_or(absent)) mine = theirs;
   };
   smaller(own.stdout_bytes, other.stdout_bytes, plan.stdout_bytes);
@@ -342,7 +359,8 @@ void check_paths(const PolicyContext& context) {
       if (first) continue;
       const Item item = context.item(command.node.place);
       refuse(item.member("path").value_or(item),
-             {"the command \"" + owner->second->node.name + "\" has this path already", "one command for one path", path, ""});
+             {"the command \"" + owner->second->node.name + "\" has this path already", "one command for one path",
+              path, ""});
     }
   }
 }

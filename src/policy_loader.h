@@ -52,9 +52,9 @@ struct Scope {
 // policy_types.cpp
 void read_variable(PolicyContext& context, const Item& item);
 void check_variable_cycles(const PolicyContext& context);
-[[nodiscard]] TypeRef read_type(PolicyContext& context, const Item& item);        // a name or an inline type
-[[nodiscard]] TypeRef define_type(PolicyContext& context, const Item& item);      // a member of `types`
-[[nodiscard]] TypeRef read_single_type(PolicyContext& context, const Item& item); // not one that takes all tokens
+[[nodiscard]] TypeRef read_type(PolicyContext& context, const Item& item);         // a name or an inline type
+[[nodiscard]] TypeRef define_type(PolicyContext& context, const Item& item);       // a member of `types`
+[[nodiscard]] TypeRef read_single_type(PolicyContext& context, const Item& item);  // not one that takes all tokens
 [[nodiscard]] Root read_root(PolicyContext& context, const Item& item);
 [[nodiscard]] std::vector<Root> read_roots(PolicyContext& context, const Item& item, std::size_t least);
 [[nodiscard]] Root read_glob(PolicyContext& context, const Item& item);

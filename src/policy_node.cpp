@@ -19,22 +19,27 @@ constexpr std::array<std::string_view, 4> kEffectNames{"reads", "writes", "netwo
 using SlotField = Field<Slot, PolicyContext>;
 constexpr std::array<SlotField, 8> kSlotFields{{
     {"name", [](PolicyContext&, const Item& value, Slot& out) { out.name = read_non_empty(value); }},
-    {"type", [](PolicyContext& c, const Item& value, Slot& out) {
+    {"type",
+     [](PolicyContext& c, const Item& value, Slot& out) {
        if (!value.is(json::Kind::array)) {
          out.types.push_back(read_type(c, value));
          return;
        }
        for (const Item& type : elements(value, 1)) out.types.push_back(read_type(c, type));
      }},
-    {"count", [](PolicyContext&, const Item& value, Slot& out) {
+    {"count",
+     [](PolicyContext&, const Item& value, Slot& out) {
        const auto [low, high] = read_range(value, 0, kMaxTokens);
        if (high == 0) refuse(value, {"this operand could never stand anywhere", "a maximum of 1 or more", "0", ""});
        out.min = static_cast<std::uint32_t>(low);
        out.max = static_cast<std::uint32_t>(high);
      }},
-    {"default", [](PolicyContext&, const Item& value, Slot& out) {
-       if (value.is(json::Kind::array)) out.defaults = read_strings(value, 1);
-       else out.defaults.push_back(read_string(value));
+    {"default",
+     [](PolicyContext&, const Item& value, Slot& out) {
+       if (value.is(json::Kind::array))
+         out.defaults = read_strings(value, 1);
+       else
+         out.defaults.push_back(read_string(value));
      }},
     {"requires", [](PolicyContext&, const Item& value, Slot& out) { out.requires_options = read_strings(value, 1); }},
     {"excludes", [](PolicyContext&, const Item& value, Slot& out) { out.excludes = read_strings(value, 1); }},
@@ -46,7 +51,8 @@ Slot read_slot(PolicyContext& context, const Item& item) {
   Slot slot;
   slot.place = item.place();
   if (item.is(json::Kind::string)) {
-    if (item.node->text != "--") refuse(item, {"this is not an operand", "\"--\" or an object", describe_value(item), ""});
+    if (item.node->text != "--")
+      refuse(item, {"this is not an operand", "\"--\" or an object", describe_value(item), ""});
     slot.separator = true;
     return slot;
   }
@@ -83,7 +89,9 @@ std::vector<Slot> read_operands(PolicyContext& context, const Item& item) {
   return slots;
 }
 
-std::vector<std::string> read_argv(const Item& item) { return read_strings(item, 1); }
+std::vector<std::string> read_argv(const Item& item) {
+  return read_strings(item, 1);
+}
 
 void read_hints(PolicyContext& context, const Item& item, Node& out) {
   static constexpr std::array<Field<Hint, PolicyContext>, 2> kFields{{
@@ -104,7 +112,8 @@ void read_hints(PolicyContext& context, const Item& item, Node& out) {
 void read_denied_examples(PolicyContext& /*context*/, const Item& item, Examples& out) {
   for (const Item& element : elements(item)) {
     const std::vector<Item> pair = elements(element);
-    if (pair.size() != 2) refuse(element, {"this is not a denied example", "[ARGV, CODE]", describe_value(element), ""});
+    if (pair.size() != 2)
+      refuse(element, {"this is not a denied example", "[ARGV, CODE]", describe_value(element), ""});
     Examples::Deny example{read_argv(pair[0]), DenialCode::command_not_allowed, element.place()};
     const std::string name = read_string(pair[1]);
     const std::optional<DenialCode> code = denial_code(name);
@@ -120,10 +129,12 @@ void read_denied_examples(PolicyContext& /*context*/, const Item& item, Examples
 
 void read_examples(PolicyContext& context, const Item& item, Node& out) {
   static constexpr std::array<Field<Examples, PolicyContext>, 3> kFields{{
-      {"allow", [](PolicyContext&, const Item& value, Examples& e) {
+      {"allow",
+       [](PolicyContext&, const Item& value, Examples& e) {
          for (const Item& argv : elements(value)) e.allow.push_back({read_argv(argv), argv.place()});
        }},
-      {"ask", [](PolicyContext&, const Item& value, Examples& e) {
+      {"ask",
+       [](PolicyContext&, const Item& value, Examples& e) {
          for (const Item& argv : elements(value)) e.ask.push_back({read_argv(argv), argv.place()});
        }},
       {"deny", read_denied_examples},
@@ -147,14 +158,16 @@ constexpr std::array<NodeField, 25> kNodeFields{{
     {"syntax", [](PolicyContext&, const Item& v, Node& out) { out.syntax = read_enum<SyntaxName>(v, kSyntaxNames); }},
     {"permute", [](PolicyContext&, const Item& v, Node& out) { out.permute = read_bool(v); }},
     {"end_of_options", [](PolicyContext&, const Item& v, Node& out) { out.end_of_options = read_bool(v); }},
-    {"spelling", [](PolicyContext&, const Item& v, Node& out) { out.spelling = read_enum<Spelling>(v, kSpellingNames); }},
+    {"spelling",
+     [](PolicyContext&, const Item& v, Node& out) { out.spelling = read_enum<Spelling>(v, kSpellingNames); }},
     {"short_equals", [](PolicyContext&, const Item& v, Node& out) { out.short_equals = read_bool(v); }},
     {"options", [](PolicyContext& c, const Item& v, Node& out) { read_options(c, v, out.options); }},
     {"use", [](PolicyContext& c, const Item& v, Node& out) { use_option_sets(c, v, out.options); }},
     {"operands", [](PolicyContext& c, const Item& v, Node& out) { out.operands = read_operands(c, v); }},
     {"max_args", [](PolicyContext&, const Item& v, Node& out) { out.max_args = read_integer(v, 0, kMaxTokens); }},
     {"subcommands", postpone},
-    {"subcommand", [](PolicyContext&, const Item& v, Node& out) { out.subcommand_optional = read_choice(v, kSubcommandNames) == 1; }},
+    {"subcommand",
+     [](PolicyContext&, const Item& v, Node& out) { out.subcommand_optional = read_choice(v, kSubcommandNames) == 1; }},
     {"inject", [](PolicyContext&, const Item& v, Node& out) { out.inject = read_strings(v, 0); }},
     {"decision", [](PolicyContext&, const Item& v, Node& out) { out.decision = read_enum<Verdict>(v, kVerdictNames); }},
     {"hints", read_hints},
@@ -173,7 +186,8 @@ constexpr std::array<NodeField, 25> kNodeFields{{
 
 // Only a subcommand has other names: a command is looked up by its name, in a directory even by its file's.
 constexpr std::array<NodeField, 1> kSubcommandFields{{
-    {"aliases", [](PolicyContext&, const Item& v, Node& out) {
+    {"aliases",
+     [](PolicyContext&, const Item& v, Node& out) {
        out.aliases = read_strings(v, 1);
        refuse_repeats(v, out.aliases);
      }},
@@ -191,7 +205,8 @@ void read_path(PolicyContext& /*context*/, const Item& item, Command& out) {
 std::string read_digest(const Item& item) {
   std::string digest = read_string(item);
   const bool hex = digest.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
-  if (!hex || digest.size() != 64) refuse(item, {"this is not a SHA-256", "64 hexadecimal digits", describe_value(item), ""});
+  if (!hex || digest.size() != 64)
+    refuse(item, {"this is not a SHA-256", "64 hexadecimal digits", describe_value(item), ""});
   for (char& c : digest) c = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
   return digest;
 }
@@ -258,7 +273,9 @@ void finish_node(PolicyContext& context, const Item& item, Node& node, const Sco
 void check_subcommand_name(const Item& item, std::string_view name, At at) {
   const bool control = std::any_of(name.begin(), name.end(), [](char c) { return c > '\0' && c <= ' '; });
   if (!name.empty() && name[0] != '-' && !control) return;
-  refuse(item, {"this cannot be a subcommand", "a word that does not begin with \"-\"", "\"" + std::string(name) + "\"", ""}, at);
+  refuse(item,
+         {"this cannot be a subcommand", "a word that does not begin with \"-\"", "\"" + std::string(name) + "\"", ""},
+         at);
 }
 
 void read_subcommands(PolicyContext& context, const Item& item, Node& node, const Scope& scope) {
@@ -269,7 +286,8 @@ void read_subcommands(PolicyContext& context, const Item& item, Node& node, cons
     Node child;
     child.name = member.key();
     for (const Item& value : members(member)) {
-      if (read_field(context, value, child, kNodeFields) || read_field(context, value, child, kSubcommandFields)) continue;
+      if (read_field(context, value, child, kNodeFields) || read_field(context, value, child, kSubcommandFields))
+        continue;
       std::vector<std::string_view> known;
       append_keys(known, kNodeFields);
       append_keys(known, kSubcommandFields);

@@ -16,8 +16,12 @@ bool is_alphanumeric(char c) noexcept {
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-bool is_long(std::string_view name) { return name.starts_with("--"); }
-bool is_short(std::string_view name) { return name.size() == 2; }
+bool is_long(std::string_view name) {
+  return name.starts_with("--");
+}
+bool is_short(std::string_view name) {
+  return name.size() == 2;
+}
 
 // "--long", "-x" or "-word" (find). A short option is any visible ASCII character but "-" and "=".
 bool is_option_name(std::string_view name) {
@@ -43,32 +47,38 @@ constexpr void (*flag())(PolicyContext&, const Item&, Option&) {
 }
 
 constexpr std::array<OptionField, 14> kOptionFields{{
-    {"aliases", [](PolicyContext&, const Item& value, Option& out) {
+    {"aliases",
+     [](PolicyContext&, const Item& value, Option& out) {
        for (const Item& alias : elements(value, 1)) {
          out.aliases.push_back(read_string(alias));
          check_name(alias, out.aliases.back(), At::value);
        }
      }},
-    {"value", [](PolicyContext& c, const Item& value, Option& out) {
-       if (!out.values.empty()) refuse(value, {"\"value\" and \"values\" exclude each other", "one of them", "both", ""}, At::key);
+    {"value",
+     [](PolicyContext& c, const Item& value, Option& out) {
+       if (!out.values.empty())
+         refuse(value, {"\"value\" and \"values\" exclude each other", "one of them", "both", ""}, At::key);
        out.values.push_back(read_single_type(c, value));
      }},
-    {"values", [](PolicyContext& c, const Item& value, Option& out) {
-       if (!out.values.empty()) refuse(value, {"\"value\" and \"values\" exclude each other", "one of them", "both", ""}, At::key);
+    {"values",
+     [](PolicyContext& c, const Item& value, Option& out) {
+       if (!out.values.empty())
+         refuse(value, {"\"value\" and \"values\" exclude each other", "one of them", "both", ""}, At::key);
        for (const Item& type : elements(value, 2)) out.values.push_back(read_single_type(c, type));
      }},
     {"optional", flag<&Option::optional>()},
     {"separate", flag<&Option::separate>()},
-    {"spelling", [](PolicyContext&, const Item& value, Option& out) { out.spelling = read_enum<Spelling>(value, kSpellingNames); }},
+    {"spelling",
+     [](PolicyContext&, const Item& value, Option& out) { out.spelling = read_enum<Spelling>(value, kSpellingNames); }},
     {"dash_value", flag<&Option::dash_value>()},
     {"numeric", flag<&Option::numeric>()},
-    {"max", [](PolicyContext&, const Item& value, Option& out) {
-       out.max = static_cast<std::uint32_t>(read_integer(value, 1, kMaxRepeats));
-     }},
+    {"max", [](PolicyContext&, const Item& value,
+               Option& out) { out.max = static_cast<std::uint32_t>(read_integer(value, 1, kMaxRepeats)); }},
     {"required", flag<&Option::required>()},
     {"terminal", flag<&Option::terminal>()},
     {"persistent", flag<&Option::persistent>()},
-    {"always", [](PolicyContext&, const Item& value, Option& out) {
+    {"always",
+     [](PolicyContext&, const Item& value, Option& out) {
        out.always = read_bool(value);
        if (!out.always) refuse(value, {"this key says nothing when it is false", "true", "false", ""});
      }},
@@ -94,7 +104,8 @@ void check_combination(const Item& item, const Option& option) {
       {"dash_value", option.dash_value && flag, "a \"value\""},
       {"spelling", option.spelling.has_value() && flag, "a \"value\""},
       {"spelling", joined && option.values.size() > 1, "one \"value\", because several are always separate tokens"},
-      {"spelling", separate && option.optional && !option.separate, "\"separate\": true, or a value that is not optional"},
+      {"spelling", separate && option.optional && !option.separate,
+       "\"separate\": true, or a value that is not optional"},
       {"numeric", option.numeric && (type == nullptr || type->kind != Type::Kind::integer || option.optional),
        "a \"value\" of type int that is not optional"},
       {"max", item.member("max").has_value() && flag, "a \"value\" (a repeated flag folds into one)"},
@@ -110,8 +121,10 @@ void check_combination(const Item& item, const Option& option) {
   for (const Rule& rule : rules) {
     if (!rule.broken) continue;
     const std::optional<Item> at = item.member(rule.key);
-    refuse(at.value_or(item), {"\"" + std::string(rule.key) + "\" makes no sense here", std::string(rule.needs),
-                               "option " + std::string(item.key()), ""}, At::key);
+    refuse(at.value_or(item),
+           {"\"" + std::string(rule.key) + "\" makes no sense here", std::string(rule.needs),
+            "option " + std::string(item.key()), ""},
+           At::key);
   }
 }
 
@@ -135,7 +148,8 @@ class NameTable {
 
   void add(const Option& option) {
     if (option.numeric && std::exchange(has_numeric_, true)) {
-      refuse(context_.item(option.place), {"two options are numeric", "one \"numeric\" option at a node", option.name, ""}, At::key);
+      refuse(context_.item(option.place),
+             {"two options are numeric", "one \"numeric\" option at a node", option.name, ""}, At::key);
     }
     insert(option, option.name);
     for (const std::string& alias : option.aliases) insert(option, alias);
@@ -160,13 +174,15 @@ class NameTable {
     }
     if (first == nullptr) return;
     const bool word = !is_short(first_name);
-    const std::string why = !word ? "the numeric option reads it as a number"
+    const std::string why = !word                    ? "the numeric option reads it as a number"
                             : is_cluster(first_name) ? "it reads as a cluster of one-letter options too"
-                                                      : "a single dash is read letter by letter";
-    refuse(context_.item(first->place), {"this name has a second reading: " + why,
-                                          word ? "\"--name\" or \"-x\" (\"-name\" only with \"syntax\": \"find\")"
-                                               : "no name that is a digit beside a numeric option",
-                                          "\"" + std::string(first_name) + "\"", ""}, At::key);
+                                                     : "a single dash is read letter by letter";
+    refuse(context_.item(first->place),
+           {"this name has a second reading: " + why,
+            word ? "\"--name\" or \"-x\" (\"-name\" only with \"syntax\": \"find\")"
+                 : "no name that is a digit beside a numeric option",
+            "\"" + std::string(first_name) + "\"", ""},
+           At::key);
   }
 
   void check_inject(const Item& token) const {
@@ -174,13 +190,17 @@ class NameTable {
     if (text.size() < 2 || text[0] != '-') return;
     const std::string_view name = is_long(text) ? text.substr(0, text.find('=')) : text;
     std::string why;
-    if (text == "--") why = "\"--\" would end the options";
-    else if (find(name) != nullptr) why = "it is a listed option";
-    else if (counterpart(name) != nullptr) why = "it is the counterpart of the listed option " + counterpart(name)->name;
-    else if (glues(text)) why = "it begins with the listed option " + std::string(text.substr(0, 2));
+    if (text == "--")
+      why = "\"--\" would end the options";
+    else if (find(name) != nullptr)
+      why = "it is a listed option";
+    else if (counterpart(name) != nullptr)
+      why = "it is the counterpart of the listed option " + counterpart(name)->name;
+    else if (glues(text))
+      why = "it begins with the listed option " + std::string(text.substr(0, 2));
     if (why.empty()) return;
-    refuse(token, {"this cannot be injected: " + why, "an option that callers cannot give (or \"always\" on the option)",
-                   describe_value(token), ""});
+    refuse(token, {"this cannot be injected: " + why,
+                   "an option that callers cannot give (or \"always\" on the option)", describe_value(token), ""});
   }
 
   void canonical(const Item& slot, std::string_view key, std::vector<std::string>& names) const {
@@ -203,9 +223,11 @@ class NameTable {
     const auto [known, inserted] = names_.emplace(name, &option);
     if (inserted) return;
     const std::string owner = known->second == &option ? "this option itself" : "option " + known->second->name;
-    refuse(context_.item(option.place), {"the name \"" + std::string(name) + "\" is taken by " + owner,
-                                         "each name and alias once at a node, persistent options from above included",
-                                         "\"" + std::string(name) + "\"", ""}, At::key);
+    refuse(context_.item(option.place),
+           {"the name \"" + std::string(name) + "\" is taken by " + owner,
+            "each name and alias once at a node, persistent options from above included",
+            "\"" + std::string(name) + "\"", ""},
+           At::key);
   }
 
   static bool precedes(const Option& a, const Option& b) {

@@ -13,16 +13,19 @@ constexpr std::array<std::string_view, 3> kRequirementNames{"require", "prefer",
 constexpr std::array<std::string_view, 3> kProcNames{"none", "own", "all"};
 constexpr std::array<std::string_view, 2> kTmpNames{"none", "private"};
 constexpr std::array<std::string_view, 1> kSyscallProfiles{"default"};
-constexpr std::int64_t kMaxLimit = 2147483647;  // what poll(2) and int can hold
+constexpr std::int64_t kMaxLimit = 2147483647;   // what poll(2) and int can hold
 constexpr std::int64_t kMaxCapture = 256 << 20;  // captured output is held in memory
 
 void check_env_name(const Item& item, std::string_view name, At at) {
   if (!is_identifier(name)) {
-    refuse(item, {"this is not the name of a variable", "[A-Za-z_][A-Za-z0-9_]*", "\"" + std::string(name) + "\"", ""}, at);
+    refuse(item, {"this is not the name of a variable", "[A-Za-z_][A-Za-z0-9_]*", "\"" + std::string(name) + "\"", ""},
+           at);
   }
   if (name.starts_with("LD_")) {
-    refuse(item, {"the dynamic loader's variables are never set", "a name that does not begin with \"LD_\"",
-                  "\"" + std::string(name) + "\"", ""}, at);
+    refuse(item,
+           {"the dynamic loader's variables are never set", "a name that does not begin with \"LD_\"",
+            "\"" + std::string(name) + "\"", ""},
+           at);
   }
 }
 
@@ -70,8 +73,10 @@ void read_layers(PolicyContext& /*context*/, const Item& item, Sandbox& out) {
 void read_exec(PolicyContext& context, const Item& item, Sandbox& out) {
   std::vector<Root> roots;
   for (const Item& element : elements(item)) {
-    if (element.is(json::Kind::string) && element.node->text == "self") out.exec_self = true;
-    else roots.push_back(read_root(context, element));
+    if (element.is(json::Kind::string) && element.node->text == "self")
+      out.exec_self = true;
+    else
+      roots.push_back(read_root(context, element));
   }
   out.exec = std::move(roots);
 }
@@ -81,7 +86,8 @@ void read_network(PolicyContext& context, const Item& item, Sandbox& out) {
   Network network;
   if (item.is(json::Kind::object)) {
     static constexpr std::array<Field<Network, PolicyContext>, 1> kFields{{
-        {"connect_tcp", [](PolicyContext&, const Item& value, Network& n) {
+        {"connect_tcp",
+         [](PolicyContext&, const Item& value, Network& n) {
            n.kind = Network::Kind::connect_tcp;
            for (const Item& port : elements(value, 1)) n.ports.push_back(read_integer(port, 1, 65535));
          }},
@@ -92,7 +98,8 @@ void read_network(PolicyContext& context, const Item& item, Sandbox& out) {
   }
   const bool bare = item.is(json::Kind::string) == (network.kind == Network::Kind::connect_tcp);
   if (bare) {
-    refuse(item, {"this is not a network rule", "\"none\", \"host\" or {\"connect_tcp\": [PORT, …]}", describe_value(item), ""});
+    refuse(item, {"this is not a network rule", "\"none\", \"host\" or {\"connect_tcp\": [PORT, …]}",
+                  describe_value(item), ""});
   }
   out.network = std::move(network);
 }
@@ -102,12 +109,14 @@ constexpr std::array<SandboxField, 9> kSandboxFields{{
     {"read", [](PolicyContext& c, const Item& value, Sandbox& out) { out.read = read_roots(c, value, 0); }},
     {"write", [](PolicyContext& c, const Item& value, Sandbox& out) { out.write = read_roots(c, value, 0); }},
     {"exec", read_exec},
-    {"unix_sockets", [](PolicyContext& c, const Item& value, Sandbox& out) { out.unix_sockets = read_roots(c, value, 0); }},
+    {"unix_sockets",
+     [](PolicyContext& c, const Item& value, Sandbox& out) { out.unix_sockets = read_roots(c, value, 0); }},
     {"network", read_network},
     {"proc", [](PolicyContext&, const Item& value, Sandbox& out) { out.proc = read_enum<Proc>(value, kProcNames); }},
     {"tmp", [](PolicyContext&, const Item& value, Sandbox& out) { out.tmp = read_enum<Tmp>(value, kTmpNames); }},
     // One profile exists, so its name changes nothing yet.
-    {"syscalls", [](PolicyContext&, const Item& value, Sandbox&) { static_cast<void>(read_choice(value, kSyscallProfiles)); }},
+    {"syscalls",
+     [](PolicyContext&, const Item& value, Sandbox&) { static_cast<void>(read_choice(value, kSyscallProfiles)); }},
     {"layers", read_layers},
 }};
 
@@ -126,10 +135,12 @@ void read_env(PolicyContext& context, const Item& item, std::vector<EnvRule>& ou
     rule.place = member.place();
     if (member.is(json::Kind::object)) {
       static constexpr std::array<Field<EnvRule, PolicyContext>, 1> kFields{{
-          {"caller", [](PolicyContext& c, const Item& value, EnvRule& r) {
+          {"caller",
+           [](PolicyContext& c, const Item& value, EnvRule& r) {
              r.caller = read_single_type(c, value);
              if (r.caller->kind != Type::Kind::path) return;
-             refuse(value, {"a path in the environment would be granted to nobody", "a type other than path", "a path type", ""});
+             refuse(value, {"a path in the environment would be granted to nobody", "a type other than path",
+                            "a path type", ""});
            }},
       }};
       read_members(context, member, rule, kFields);
@@ -147,13 +158,15 @@ void read_unsafe_env(const Item& item, std::vector<std::string>& out) {
   for (const Item& element : elements(item)) check_env_name(element, element.node->text, At::value);
 }
 
-void check_env(const PolicyContext& context, const std::vector<EnvRule>& env, const std::vector<std::string>& unsafe_env) {
+void check_env(const PolicyContext& context, const std::vector<EnvRule>& env,
+               const std::vector<std::string>& unsafe_env) {
   const std::unordered_set<std::string_view> listed(unsafe_env.begin(), unsafe_env.end());
   for (const EnvRule& rule : env) {
     if (!rule.caller || listed.contains(rule.name) || !is_channel_variable(rule.name)) continue;
     refuse(context.item(rule.place),
-           {"callers cannot set this variable: it can carry options or code", "a fixed value, or the name in \"unsafe_env\"",
-            "\"" + rule.name + "\"", ""}, At::key);
+           {"callers cannot set this variable: it can carry options or code",
+            "a fixed value, or the name in \"unsafe_env\"", "\"" + rule.name + "\"", ""},
+           At::key);
   }
 }
 
@@ -162,7 +175,8 @@ StdinRule read_stdin_rule(PolicyContext& context, const Item& item) {
   if (item.is(json::Kind::string) && item.node->text == "text") return {StdinRule::Kind::text, nullptr};
   TypeRef type = read_single_type(context, item);
   if (type->kind != Type::Kind::path || type->path.access != PathAccess::read) {
-    refuse(item, {"this is not a rule for standard input", "\"none\", \"text\" or a path type for reading", describe_value(item), ""});
+    refuse(item, {"this is not a rule for standard input", "\"none\", \"text\" or a path type for reading",
+                  describe_value(item), ""});
   }
   return {StdinRule::Kind::path, std::move(type)};
 }
@@ -186,14 +200,20 @@ Sandbox read_sandbox(PolicyContext& context, const Item& item) {
   return sandbox;
 }
 
-std::int64_t read_timeout(const Item& item) { return read_integer(item, 1, kMaxLimit); }
-std::int64_t read_capture(const Item& item) { return read_integer(item, 0, kMaxCapture); }
+std::int64_t read_timeout(const Item& item) {
+  return read_integer(item, 1, kMaxLimit);
+}
+std::int64_t read_capture(const Item& item) {
+  return read_integer(item, 0, kMaxCapture);
+}
 
 void read_deny_walk(PolicyContext& context, const Item& item, DenyWalk& out) {
   static constexpr std::array<Field<DenyWalk, PolicyContext>, 3> kFields{{
-      {"entries", [](PolicyContext&, const Item& value, DenyWalk& d) { d.entries = read_integer(value, 1, kMaxLimit); }},
+      {"entries",
+       [](PolicyContext&, const Item& value, DenyWalk& d) { d.entries = read_integer(value, 1, kMaxLimit); }},
       {"ms", [](PolicyContext&, const Item& value, DenyWalk& d) { d.ms = read_integer(value, 1, kMaxLimit); }},
-      {"leave_out", [](PolicyContext&, const Item& value, DenyWalk& d) {
+      {"leave_out",
+       [](PolicyContext&, const Item& value, DenyWalk& d) {
          for (const Item& name : elements(value)) {
            d.leave_out.push_back(read_non_empty(name));
            const std::string& text = d.leave_out.back();

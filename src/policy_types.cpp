@@ -29,7 +29,9 @@ std::string read_pattern(PolicyContext& context, const Item& item) {
   return pattern;
 }
 
-bool is_dot_component(std::string_view component) { return component == "." || component == ".."; }
+bool is_dot_component(std::string_view component) {
+  return component == "." || component == "..";
+}
 
 // a/b/c: no empty component, no "." and no "..".
 bool is_plain_path(std::string_view path) {
@@ -53,7 +55,8 @@ std::string_view take_variable(PolicyContext& context, const Item& item, std::st
   const std::string_view rest = end == std::string_view::npos ? "" : text.substr(end + 1);
   const bool component = end != std::string_view::npos && (rest.empty() || (rest.size() > 1 && rest[0] == '/'));
   if (!component || !is_identifier(name) || rest.find("${") != std::string_view::npos) {
-    refuse(item, {"this is not a variable as the first component", "\"${name}\" or \"${name}/…\"", describe_value(item), ""});
+    refuse(item,
+           {"this is not a variable as the first component", "\"${name}\" or \"${name}/…\"", describe_value(item), ""});
   }
   if (name != kStartDir && context.find(Named::variable, name) == nullptr) {
     std::vector<std::string_view> known = context.known(Named::variable);
@@ -71,8 +74,10 @@ void refuse_path(const Item& item, std::string_view expected) {
 void only_with(const Item& item, std::string_view key, std::string_view owner) {
   const std::optional<Item> extra = item.member(key);
   if (!extra) return;
-  refuse(*extra, {"\"" + std::string(key) + "\" belongs to " + std::string(owner) + " types", "no such key",
-                  "\"" + std::string(key) + "\"", ""}, At::key);
+  refuse(*extra,
+         {"\"" + std::string(key) + "\" belongs to " + std::string(owner) + " types", "no such key",
+          "\"" + std::string(key) + "\"", ""},
+         At::key);
 }
 
 void read_path_type(PolicyContext& /*context*/, const Item& item, Type& type) {
@@ -89,7 +94,8 @@ void read_list_type(PolicyContext& context, const Item& item, Type& type) {
   type.text = ",";
   type.max = kDefaultListMax;
   static constexpr std::array<Field<Type, PolicyContext>, 3> kFields{{
-      {"of", [](PolicyContext& c, const Item& value, Type& out) {
+      {"of",
+       [](PolicyContext& c, const Item& value, Type& out) {
          out.of = read_single_type(c, value);
          if (out.of->kind != Type::Kind::list && out.of->kind != Type::Kind::language) return;
          refuse(value, {"a list cannot hold this type", "a type of one plain token", describe_value(value), ""});
@@ -126,19 +132,21 @@ std::vector<std::string> read_checked(const Item& item, bool (*accepts)(std::str
 void read_url_type(PolicyContext& context, const Item& item, Type& type) {
   type.kind = Type::Kind::url;
   static constexpr std::array<Field<UrlType, PolicyContext>, 4> kFields{{
-      {"schemes", [](PolicyContext&, const Item& value, UrlType& out) {
-         out.schemes = read_checked(value, is_scheme, "a lower-case URL scheme");
-       }},
-      {"hosts", [](PolicyContext&, const Item& value, UrlType& out) {
+      {"schemes", [](PolicyContext&, const Item& value,
+                     UrlType& out) { out.schemes = read_checked(value, is_scheme, "a lower-case URL scheme"); }},
+      {"hosts",
+       [](PolicyContext&, const Item& value, UrlType& out) {
          out.hosts = read_checked(value, is_host_pattern, "a host name or \"*.\" and a host name");
        }},
-      {"ports", [](PolicyContext&, const Item& value, UrlType& out) {
+      {"ports",
+       [](PolicyContext&, const Item& value, UrlType& out) {
          for (const Item& port : elements(value, 1)) out.ports.push_back(read_integer(port, 1, 65535));
        }},
       {"path", [](PolicyContext& c, const Item& value, UrlType& out) { out.path = read_pattern(c, value); }},
   }};
   read_members(context, item, type.url, kFields);
-  if (type.url.schemes.empty()) refuse(item, {"\"schemes\" is missing", "\"schemes\": [\"https\"]", "no \"schemes\"", ""});
+  if (type.url.schemes.empty())
+    refuse(item, {"\"schemes\" is missing", "\"schemes\": [\"https\"]", "no \"schemes\"", ""});
   if (type.url.hosts.empty()) refuse(item, {"\"hosts\" is missing", "\"hosts\": [HOST, …]", "no \"hosts\"", ""});
 }
 
@@ -158,38 +166,49 @@ using TypeField = Field<Type, PolicyContext>;
 constexpr std::array<TypeField, 11> kTypeKinds{{
     {"literal", [](PolicyContext&, const Item& value, Type& out) { out.text = read_string(value); }},
     {"enum", read_enum_type},
-    {"int", [](PolicyContext&, const Item& value, Type& out) {
+    {"int",
+     [](PolicyContext&, const Item& value, Type& out) {
        out.kind = Type::Kind::integer;
        std::tie(out.low, out.high) = read_range(value, 0, kMaxInteger);
      }},
-    {"regex", [](PolicyContext& c, const Item& value, Type& out) {
+    {"regex",
+     [](PolicyContext& c, const Item& value, Type& out) {
        out.kind = Type::Kind::regex;
        out.text = read_pattern(c, value);
      }},
-    {"text", [](PolicyContext&, const Item& value, Type& out) {
+    {"text",
+     [](PolicyContext&, const Item& value, Type& out) {
        out.kind = Type::Kind::text;
        std::tie(out.low, out.high) = read_range(value, 0, kMaxArgument);
      }},
     {"path", read_path_type},
     {"list", read_list_type},
     {"url", read_url_type},
-    {"host", [](PolicyContext&, const Item& value, Type& out) { read_true(value); out.kind = Type::Kind::host; }},
-    {"port", [](PolicyContext&, const Item& value, Type& out) {
+    {"host",
+     [](PolicyContext&, const Item& value, Type& out) {
+       read_true(value);
+       out.kind = Type::Kind::host;
+     }},
+    {"port",
+     [](PolicyContext&, const Item& value, Type& out) {
        read_true(value);
        out.kind = Type::Kind::port;
        out.low = 1;
        out.high = 65535;
      }},
-    {"language", [](PolicyContext&, const Item& value, Type& out) {
+    {"language",
+     [](PolicyContext&, const Item& value, Type& out) {
        out.kind = Type::Kind::language;
        out.language = read_enum<Language>(value, kLanguageNames);
      }},
 }};
 
 constexpr std::array<TypeField, 7> kTypeDetails{{
-    {"max_len", [](PolicyContext&, const Item& value, Type& out) { out.max_len = read_integer(value, 1, kMaxArgument); }},
+    {"max_len",
+     [](PolicyContext&, const Item& value, Type& out) { out.max_len = read_integer(value, 1, kMaxArgument); }},
     {"multiline", [](PolicyContext&, const Item& value, Type& out) { out.multiline = read_bool(value); }},
-    {"kind", [](PolicyContext&, const Item& value, Type& out) { out.path.kind = read_enum<PathKind>(value, kKindNames); }},
+    {"kind",
+     [](PolicyContext&, const Item& value, Type& out) { out.path.kind = read_enum<PathKind>(value, kKindNames); }},
     {"within", [](PolicyContext& c, const Item& value, Type& out) { out.path.within = read_roots(c, value, 1); }},
     {"match", [](PolicyContext& c, const Item& value, Type& out) { out.path.match = read_pattern(c, value); }},
     {"missing", [](PolicyContext&, const Item& value, Type& out) { out.path.missing = read_bool(value); }},
@@ -211,7 +230,8 @@ void check_type_details(const Item& item, const Type& type) {
   }
   if (path && type.path.access != PathAccess::stat && type.path.access != PathAccess::read &&
       type.path.kind == PathKind::any) {
-    refuse(*item.member("kind"), {"what is written must be a file or a directory", "\"file\" or \"dir\"", "\"any\"", ""});
+    refuse(*item.member("kind"),
+           {"what is written must be a file or a directory", "\"file\" or \"dir\"", "\"any\"", ""});
   }
 }
 
@@ -224,10 +244,13 @@ TypeRef decode_type(PolicyContext& context, const Item& item, std::string_view n
   // The deciding key first, because it sets what the others default to.
   std::string_view decided;
   for (const Item& value : members(item)) {
-    const bool decides = std::any_of(known.begin(), known.end(), [&](std::string_view key) { return key == value.key(); });
+    const bool decides =
+        std::any_of(known.begin(), known.end(), [&](std::string_view key) { return key == value.key(); });
     if (!decides) continue;
     if (!decided.empty()) {
-      refuse(value, {"a type is one thing", "only \"" + std::string(decided) + "\"", "\"" + std::string(value.key()) + "\" too", ""},
+      refuse(value,
+             {"a type is one thing", "only \"" + std::string(decided) + "\"",
+              "\"" + std::string(value.key()) + "\" too", ""},
              At::key);
     }
     decided = value.key();
@@ -304,7 +327,8 @@ Root read_glob(PolicyContext& context, const Item& item) {
   if (root.variable.empty() && glob.starts_with('/')) glob.remove_prefix(1);
   const bool whole_variable = !root.variable.empty() && glob.empty();
   if (!whole_variable && !is_plain_path(glob)) {
-    refuse(item, {"this is not a pattern for paths", "components without \".\" and \"..\", none empty", describe_value(item), ""});
+    refuse(item, {"this is not a pattern for paths", "components without \".\" and \"..\", none empty",
+                  describe_value(item), ""});
   }
   return root;
 }
@@ -335,7 +359,8 @@ TypeRef read_type(PolicyContext& context, const Item& item) {
 
 TypeRef read_single_type(PolicyContext& context, const Item& item) {
   TypeRef type = read_type(context, item);
-  if (type->rest) refuse(item, {"only an operand can take all remaining tokens", "a type of one token", "\"rest\": true", ""});
+  if (type->rest)
+    refuse(item, {"only an operand can take all remaining tokens", "a type of one token", "\"rest\": true", ""});
   return type;
 }
 
@@ -344,13 +369,17 @@ void read_variable(PolicyContext& context, const Item& item) {
   variable.name = item.key();
   variable.place = item.place();
   if (!is_identifier(variable.name) || variable.name == kStartDir) {
-    refuse(item, {"this cannot be the name of a variable", "letters, digits and \"_\", not \"start_dir\"",
-                  "\"" + variable.name + "\"", ""}, At::key);
+    refuse(item,
+           {"this cannot be the name of a variable", "letters, digits and \"_\", not \"start_dir\"",
+            "\"" + variable.name + "\"", ""},
+           At::key);
   }
   static constexpr std::array<std::string_view, 1> kDir{"dir"};
   static constexpr std::array<Field<Variable, PolicyContext>, 4> kFields{{
-      {"type", [](PolicyContext&, const Item& value, Variable& out) { out.kind = read_enum<Variable::Kind>(value, kDir); }},
-      {"default", [](PolicyContext& c, const Item& value, Variable& out) {
+      {"type",
+       [](PolicyContext&, const Item& value, Variable& out) { out.kind = read_enum<Variable::Kind>(value, kDir); }},
+      {"default",
+       [](PolicyContext& c, const Item& value, Variable& out) {
          static_cast<void>(read_root(c, value));
          out.default_value = value.node->text;
        }},
@@ -383,7 +412,10 @@ void check_variable_cycles(const PolicyContext& context) {
       if (first) continue;
       if (seen->second != walk) break;
       const Item* item = context.find(Named::variable, name);
-      refuse(*item, {"this variable's default leads back to itself", "a default that ends", "\"" + std::string(name) + "\"", ""}, At::key);
+      refuse(
+          *item,
+          {"this variable's default leads back to itself", "a default that ends", "\"" + std::string(name) + "\"", ""},
+          At::key);
     }
   }
 }

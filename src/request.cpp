@@ -42,8 +42,10 @@ void read_pairs(const Item& value, std::vector<std::pair<std::string, std::strin
 void read_env(RequestContext& /*context*/, const Item& value, Request& request) {
   for (const Item& member : members(value)) {
     if (!member.key().empty() && member.key().find('=') == std::string_view::npos) continue;
-    refuse(member, {"this cannot be the name of a variable", "a name without \"=\"",
-                    "\"" + std::string(member.key()) + "\"", ""}, At::key);
+    refuse(
+        member,
+        {"this cannot be the name of a variable", "a name without \"=\"", "\"" + std::string(member.key()) + "\"", ""},
+        At::key);
   }
   read_pairs(value, request.env);
 }
@@ -117,10 +119,14 @@ constexpr std::array<Field<Request, RequestContext>, 12> kFields{{
     {"env", read_env},
     {"stdin", read_stdin},
     {"stdin_base64", read_stdin_base64},
-    {"timeout_ms", [](RequestContext&, const Item& value, Request& out) { out.timeout_ms = read_integer(value, 1, kMaxLimit); }},
-    {"max_stdout_bytes", [](RequestContext&, const Item& value, Request& out) { out.max_stdout_bytes = read_integer(value, 1, kMaxLimit); }},
-    {"max_stderr_bytes", [](RequestContext&, const Item& value, Request& out) { out.max_stderr_bytes = read_integer(value, 1, kMaxLimit); }},
-    {"encoding", [](RequestContext&, const Item& value, Request& out) { out.encoding = read_enum<Encoding>(value, kEncodings); }},
+    {"timeout_ms",
+     [](RequestContext&, const Item& value, Request& out) { out.timeout_ms = read_integer(value, 1, kMaxLimit); }},
+    {"max_stdout_bytes", [](RequestContext&, const Item& value,
+                            Request& out) { out.max_stdout_bytes = read_integer(value, 1, kMaxLimit); }},
+    {"max_stderr_bytes", [](RequestContext&, const Item& value,
+                            Request& out) { out.max_stderr_bytes = read_integer(value, 1, kMaxLimit); }},
+    {"encoding",
+     [](RequestContext&, const Item& value, Request& out) { out.encoding = read_enum<Encoding>(value, kEncodings); }},
     {"meta", read_meta},
 }};
 

@@ -9,19 +9,28 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
-std::uint32_t byte_at(std::string_view text, std::size_t i) noexcept { return static_cast<unsigned char>(text[i]); }
+std::uint32_t byte_at(std::string_view text, std::size_t i) noexcept {
+  return static_cast<unsigned char>(text[i]);
+}
 
-bool is_continuation(std::uint32_t byte) noexcept { return (byte & 0xC0U) == 0x80U; }
+bool is_continuation(std::uint32_t byte) noexcept {
+  return (byte & 0xC0U) == 0x80U;
+}
 
 // The second byte's range depends on the first (RFC 3629 section 4): no overlong forms, no surrogates, nothing
 // above 10FFFF.
 bool second_byte_fits(std::uint32_t first, std::uint32_t second) noexcept {
   switch (first) {
-    case 0xE0: return second >= 0xA0 && second <= 0xBF;
-    case 0xED: return second >= 0x80 && second <= 0x9F;
-    case 0xF0: return second >= 0x90 && second <= 0xBF;
-    case 0xF4: return second >= 0x80 && second <= 0x8F;
-    default: return is_continuation(second);
+    case 0xE0:
+      return second >= 0xA0 && second <= 0xBF;
+    case 0xED:
+      return second >= 0x80 && second <= 0x9F;
+    case 0xF0:
+      return second >= 0x90 && second <= 0xBF;
+    case 0xF4:
+      return second >= 0x80 && second <= 0x8F;
+    default:
+      return is_continuation(second);
   }
 }
 

@@ -86,8 +86,9 @@ TEST_CASE("json: positions are right after escapes, numbers and comments") {
 }
 
 TEST_CASE("json: what is not RFC 8259 is refused") {
-  for (const char* text : {"", " ", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "{a:1}", "[1 2]", "01", "+1", ".5", "nul", "True",
-                           "\"\t\"", "\"\\x\"", "\"", "[1]]", "1 1", "/* x", "NaN", "Infinity", "[\"a\" \"b\"]", "\"\\u12\""}) {
+  for (const char* text : {"",     " ",   "{",    "[1,]", "{\"a\":1,}", "{'a':1}",       "{a:1}",    "[1 2]",
+                           "01",   "+1",  ".5",   "nul",  "True",       "\"\t\"",        "\"\\x\"",  "\"",
+                           "[1]]", "1 1", "/* x", "NaN",  "Infinity",   "[\"a\" \"b\"]", "\"\\u12\""}) {
     INFO(text);
     CHECK_FALSE(read(text).has_value());
   }

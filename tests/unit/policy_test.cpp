@@ -9,9 +9,8 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <string>
-
 #include <nlohmann/json.hpp>
+#include <string>
 
 #ifndef TESTS_DIR
 #define TESTS_DIR "tests"
@@ -33,7 +32,8 @@ class MemoryFiles : public PolicyFiles {
   Expected<std::string> read(std::string_view path) override {
     reads.emplace_back(path);
     const auto found = files_.find(std::string(path));
-    if (found == files_.end()) return tl::unexpected(Error{ErrorCode::policy_invalid, "no such file", "", 2, "", {}, "", "", ""});
+    if (found == files_.end())
+      return tl::unexpected(Error{ErrorCode::policy_invalid, "no such file", "", 2, "", {}, "", "", ""});
     return found->second;
   }
   Expected<std::optional<std::string>> read_command(std::string_view directory, std::string_view name) override {
@@ -65,12 +65,17 @@ Expected<Policy> load(std::map<std::string, std::string> files, const LoadScope&
   return load_policy(path, memory, scope);
 }
 
-Expected<Policy> load_text(const std::string& text) { return load({{"/p/policy.json", text}}); }
+Expected<Policy> load_text(const std::string& text) {
+  return load({{"/p/policy.json", text}});
+}
 
-bool has(std::string_view text, std::string_view fragment) { return text.find(fragment) != std::string_view::npos; }
+bool has(std::string_view text, std::string_view fragment) {
+  return text.find(fragment) != std::string_view::npos;
+}
 
 void check_case(const nlohmann::ordered_json& test) {
-  const Expected<Policy> policy = load_text(test.contains("text") ? test["text"].get<std::string>() : test["policy"].dump());
+  const Expected<Policy> policy =
+      load_text(test.contains("text") ? test["text"].get<std::string>() : test["policy"].dump());
   if (test["expect"] == "ok") {
     const std::string problem = policy ? "" : policy.error().message;
     CHECK(problem == "");
@@ -233,27 +238,30 @@ TEST_CASE("policy: a directory loads only the command that is asked for") {
 
 TEST_CASE("policy: a command in policy.json and in commands/ is an error, and so is a file that names none") {
   const Expected<Policy> twice = load({{"/p/policy.json", R"({"version": 1, "commands": {"a": {"path": "/bin/a"}}})"},
-                                       {"/p/commands/a.json", R"({"path": "/bin/a"})"}}, {false, "a"}, "/p");
+                                       {"/p/commands/a.json", R"({"path": "/bin/a"})"}},
+                                      {false, "a"}, "/p");
   REQUIRE_FALSE(twice.has_value());
   CHECK(has(twice.error().message, "defined twice, first at /p/policy.json:1"));
-  const Expected<Policy> named = load({{"/p/policy.json", R"({"version": 1})"}, {"/p/commands/-a.json", "{}"}}, kEverything, "/p");
+  const Expected<Policy> named =
+      load({{"/p/policy.json", R"({"version": 1})"}, {"/p/commands/-a.json", "{}"}}, kEverything, "/p");
   REQUIRE_FALSE(named.has_value());
   CHECK(has(named.error().message, "not the name of a command"));
 }
 
 TEST_CASE("policy: includes join names, commands keep their own defaults, limits take the smaller") {
-  const Expected<Policy> policy = load({
-      {"/p/policy.json", R"({"version": 1, "name": "top", "include": ["sub/base.json", "/q"],
+  const Expected<Policy> policy =
+      load({{"/p/policy.json", R"({"version": 1, "name": "top", "include": ["sub/base.json", "/q"],
         "defaults": {"timeout_ms": 5000, "stdout_bytes": 10, "limits": {"cpu_s": 100, "memory_mib": 64, "open_files": 9}, "deny_paths": ["/a"]},
         "commands": {"t": {"path": "/bin/t", "operands": [{"name": "n", "type": "n"}]}}})"},
-      {"/p/sub/base.json", R"({"version": 1, "name": "base", "include": ["../deep.json"], "types": {"n": {"int": [0, 1]}},
+            {"/p/sub/base.json",
+             R"({"version": 1, "name": "base", "include": ["../deep.json"], "types": {"n": {"int": [0, 1]}},
         "variables": {"v": {"type": "dir", "default": "/w"}},
         "defaults": {"timeout_ms": 9000, "limits": {"cpu_s": 20, "memory_mib": 0}, "env": {"A": "base"}, "deny_paths": ["${v}/b"],
                      "deny_walk": {"ms": 1}},
         "commands": {"u": {"path": "/bin/u"}}})"},
-      {"/p/sub/../deep.json", R"({"version": 1, "commands": {"d": {"path": "/bin/d"}}})"},
-      {"/q/policy.json", R"({"version": 1})"},
-      {"/q/commands/w.json", R"({"path": "/bin/w"})"}});
+            {"/p/sub/../deep.json", R"({"version": 1, "commands": {"d": {"path": "/bin/d"}}})"},
+            {"/q/policy.json", R"({"version": 1})"},
+            {"/q/commands/w.json", R"({"path": "/bin/w"})"}});
   REQUIRE(policy.has_value());
   CHECK(policy->name == "top");
   CHECK(policy->commands.size() == 4);
@@ -276,9 +284,10 @@ TEST_CASE("policy: includes join names, commands keep their own defaults, limits
 }
 
 TEST_CASE("policy: limits never grow by an include, whatever the includer says") {
-  const Expected<Policy> policy = load({
-      {"/p/policy.json", R"({"version": 1, "include": ["b.json"], "defaults": {"timeout_ms": 900000, "limits": {"cpu_s": 9000, "processes": 0}}})"},
-      {"/p/b.json", R"({"version": 1, "commands": {"x": {"path": "/bin/x"}}})"}});
+  const Expected<Policy> policy = load(
+      {{"/p/policy.json",
+        R"({"version": 1, "include": ["b.json"], "defaults": {"timeout_ms": 900000, "limits": {"cpu_s": 9000, "processes": 0}}})"},
+       {"/p/b.json", R"({"version": 1, "commands": {"x": {"path": "/bin/x"}}})"}});
   REQUIRE(policy.has_value());
   const Defaults& defaults = *policy->find("x")->defaults;
   CHECK_FALSE(defaults.limits.cpu_s.has_value());
@@ -294,12 +303,14 @@ TEST_CASE("policy: the same name twice is an error unless the includer overrides
   REQUIRE_FALSE(clash.has_value());
   CHECK(has(clash.error().message, "the type \"n\" is defined twice, first at /p/b.json:1"));
   CHECK(clash.error().location->pointer == "/types/n");
-  const Expected<Policy> type = with(R"({"version": 1, "include": ["b.json"], "override": ["n", "s"], "types": {"n": {"int": [0, 9]}},
+  const Expected<Policy> type =
+      with(R"({"version": 1, "include": ["b.json"], "override": ["n", "s"], "types": {"n": {"int": [0, 9]}},
                                         "option_sets": {"s": {"-a": {}}}})");
   REQUIRE(type.has_value());
   CHECK(type->find("x")->node.operands->at(0).types[0]->high == 9);
   CHECK(type->find("x")->node.options.at(0).name == "-a");
-  const Expected<Policy> command = with(R"({"version": 1, "include": ["b.json"], "override": ["x"], "commands": {"x": {"path": "/bin/y"}}})");
+  const Expected<Policy> command =
+      with(R"({"version": 1, "include": ["b.json"], "override": ["x"], "commands": {"x": {"path": "/bin/y"}}})");
   REQUIRE(command.has_value());
   REQUIRE(command->commands.size() == 1);
   CHECK(command->commands[0].paths[0] == "/bin/y");
@@ -312,17 +323,19 @@ TEST_CASE("policy: two included files that define one name need an override of t
   const std::string top = R"({"version": 1, "include": ["a.json", "b.json"])";
   const std::string one = R"({"version": 1, "variables": {"v": {"type": "dir", "default": "/a"}}})";
   CHECK_FALSE(load({{"/p/policy.json", top + "}"}, {"/p/a.json", one}, {"/p/b.json", one}}).has_value());
-  const Expected<Policy> overridden = load({{"/p/policy.json", top + R"(, "override": ["v"]})"}, {"/p/a.json", one}, {"/p/b.json", one}});
+  const Expected<Policy> overridden =
+      load({{"/p/policy.json", top + R"(, "override": ["v"]})"}, {"/p/a.json", one}, {"/p/b.json", one}});
   REQUIRE(overridden.has_value());
   CHECK(overridden->variables.size() == 1);
 }
 
 TEST_CASE("policy: a file that is included from two places is read once") {
   const std::string leaf = R"({"version": 1, "commands": {"x": {"path": "/bin/x"}}})";
-  const Expected<Policy> policy = load({{"/p/policy.json", R"({"version": 1, "include": ["a.json", "./b.json", "a.json"]})"},
-                                        {"/p/a.json", R"({"version": 1, "include": ["c.json"]})"},
-                                        {"/p/b.json", R"({"version": 1, "include": [".//c.json"]})"},
-                                        {"/p/c.json", leaf}});
+  const Expected<Policy> policy =
+      load({{"/p/policy.json", R"({"version": 1, "include": ["a.json", "./b.json", "a.json"]})"},
+            {"/p/a.json", R"({"version": 1, "include": ["c.json"]})"},
+            {"/p/b.json", R"({"version": 1, "include": [".//c.json"]})"},
+            {"/p/c.json", leaf}});
   REQUIRE(policy.has_value());
   CHECK(policy->sources.size() == 4);
 }
@@ -339,7 +352,8 @@ TEST_CASE("policy: cycles, depth beyond 8 and files that are missing are errors 
   for (const int depth : {8, 9}) {
     std::map<std::string, std::string> files{{"/p/policy.json", R"({"version": 1, "include": ["1.json"]})"}};
     for (int i = 1; i < depth; ++i) {
-      files["/p/" + std::to_string(i) + ".json"] = R"({"version": 1, "include": [")" + std::to_string(i + 1) + ".json\"]}";
+      files["/p/" + std::to_string(i) + ".json"] =
+          R"({"version": 1, "include": [")" + std::to_string(i + 1) + ".json\"]}";
     }
     files["/p/" + std::to_string(depth) + ".json"] = R"({"version": 1})";
     CHECK(load(files).has_value() == (depth == 8));
@@ -349,7 +363,8 @@ TEST_CASE("policy: cycles, depth beyond 8 and files that are missing are errors 
   CHECK(missing.error().sys_errno == 2);
   CHECK(missing.error().location->line == 2);
   CHECK_FALSE(load({}).has_value());
-  const Expected<Policy> bad = load({{"/p/policy.json", R"({"version": 1, "include": ["a.json"]})"}, {"/p/a.json", "{\n]"}});
+  const Expected<Policy> bad =
+      load({{"/p/policy.json", R"({"version": 1, "include": ["a.json"]})"}, {"/p/a.json", "{\n]"}});
   REQUIRE_FALSE(bad.has_value());
   CHECK(bad.error().location->file == "/p/a.json");
   CHECK(bad.error().location->line == 2);
@@ -364,7 +379,8 @@ TEST_CASE("policy: the digest is over all bytes in the order of reading") {
 
 TEST_CASE("policy: names of commands are checked byte by byte") {
   for (const char* good : {"a", "_", "9", "git", "x86_64-linux-gnu-g++", "a.b+c-d_e"}) CHECK(is_command_name(good));
-  for (const char* bad : {"", "-a", ".a", "+a", "a/b", "a b", "..", "a\n", "\xC3\xA9"}) CHECK_FALSE(is_command_name(bad));
+  for (const char* bad : {"", "-a", ".a", "+a", "a/b", "a b", "..", "a\n", "\xC3\xA9"})
+    CHECK_FALSE(is_command_name(bad));
   CHECK(is_command_name(std::string(64, 'a')));
   CHECK_FALSE(is_command_name(std::string(65, 'a')));
   CHECK_FALSE(is_command_name(std::string_view("a\0", 2)));
@@ -383,7 +399,8 @@ TEST_CASE("policy: 10,000 commands, options, types or variables load without qua
   for (int i = 0; i < 10000; ++i) {
     const std::string n = std::to_string(i);
     const std::string comma = i == 0 ? "" : ",";
-    commands += comma + "\"c" + n + "\": {\"path\": \"/bin/c" + n + "\", \"operands\": [{\"name\": \"a\", \"type\": \"t" + n + "\"}]}";
+    commands += comma + "\"c" + n + "\": {\"path\": \"/bin/c" + n +
+                "\", \"operands\": [{\"name\": \"a\", \"type\": \"t" + n + "\"}]}";
     options += comma + "\"--o" + n + "\": {\"persistent\": true}";
     types += comma + "\"t" + n + "\": {\"int\": [0, 1]}";
     variables += comma + "\"v" + n + "\": {\"type\": \"dir\", \"default\": \"${v" + std::to_string(i + 1) + "}\"}";
@@ -392,7 +409,8 @@ TEST_CASE("policy: 10,000 commands, options, types or variables load without qua
   check_fast("{\"version\": 1, \"types\": {" + types + "}, \"commands\": {" + commands + "}}");
   check_fast("{\"version\": 1, \"commands\": {\"x\": {\"path\": \"/bin/x\", \"options\": {" + options +
              "}, \"operands\": [{\"name\": \"a\", \"type\": {\"host\": true}, \"requires\": [" + uses + "]}]}}}");
-  check_fast("{\"version\": 1, \"variables\": {" + variables + ", \"v10000\": {\"type\": \"dir\", \"default\": \"/w\"}}}");
+  check_fast("{\"version\": 1, \"variables\": {" + variables +
+             ", \"v10000\": {\"type\": \"dir\", \"default\": \"/w\"}}}");
 }
 
 }  // namespace

@@ -27,7 +27,9 @@ bool refused(const std::string& text, std::string_view fragment, std::string_vie
   return error.message.find(fragment) != std::string::npos;
 }
 
-std::string with(const std::string& member) { return R"({"argv": ["x"], )" + member + "}"; }
+std::string with(const std::string& member) {
+  return R"({"argv": ["x"], )" + member + "}";
+}
 
 TEST_CASE("request: every key is read") {
   const Expected<Request> request = parse_request("request", R"({"schema":"safe-exec/request/v1","id":"r1",
@@ -107,7 +109,8 @@ TEST_CASE("request: stdin is text or base64, never both") {
   CHECK(parse_request("request", with(R"("stdin_base64": "")"))->stdin_source.text.empty());
   CHECK(parse_request("request", with(R"("stdin_base64": "YQ==")"))->stdin_source.text == "a");
   CHECK(parse_request("request", with(R"("stdin_base64": "YWI=")"))->stdin_source.text == "ab");
-  for (const char* bad : {"YQ", "YQ=", "YQ===", "Y===", "====", "YR==", "YWJ=", "Y Q=", "YQ==YQ==", "YQ-_", "YWI=\\n"}) {
+  for (const char* bad :
+       {"YQ", "YQ=", "YQ===", "Y===", "====", "YR==", "YWJ=", "Y Q=", "YQ==YQ==", "YQ-_", "YWI=\\n"}) {
     CHECK(refused(with(R"("stdin_base64": ")" + std::string(bad) + "\""), "not base64", "/stdin_base64"));
   }
   CHECK(refused(with(R"("stdin": "", "stdin_base64": "")"), "exclude each other", "/stdin_base64"));
@@ -126,7 +129,8 @@ TEST_CASE("request: NUL, comments, depth and size are refused as text") {
   CHECK(refused(std::string("{\"argv\": [\"a\0b\"]}", 17), "NUL byte", ""));
   CHECK(refused("{\"argv\": [\"\xFF\"]}", "not valid UTF-8", ""));
   CHECK_FALSE(parse_request("request", "/* a */ {\"argv\": [\"x\"]}").has_value());
-  CHECK(refusal(with("\"meta\": " + std::string(40, '[') + std::string(40, ']'))).message.find("too deep") != std::string::npos);
+  CHECK(refusal(with("\"meta\": " + std::string(40, '[') + std::string(40, ']'))).message.find("too deep") !=
+        std::string::npos);
   CHECK(refused(std::string(json::kMaxBytes + 1, ' '), "too large", ""));
 }
 

@@ -21,8 +21,9 @@ TEST_CASE("utf8: valid text is accepted up to U+10FFFF") {
 }
 
 TEST_CASE("utf8: overlong forms, surrogates, stray and missing bytes are refused") {
-  for (const char* text : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xED\xBF\xBF", "\xF0\x8F\xBF\xBF",
-                           "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xC3", "\xE2\x80", "\xF0\x9F\x98", "\xC3("}) {
+  for (const char* text :
+       {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xED\xBF\xBF", "\xF0\x8F\xBF\xBF",
+        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xC3", "\xE2\x80", "\xF0\x9F\x98", "\xC3("}) {
     CHECK_FALSE(is_utf8(text));
     CHECK_FALSE(is_utf8("12345678" + std::string(text) + "12345678"));
     CHECK(decode_utf8(text).length == 0);
@@ -33,7 +34,11 @@ TEST_CASE("utf8: each maximal invalid sequence becomes one replacement character
   bool lossy = false;
   CHECK(to_utf8("a\xC3\xA9", &lossy) == "a\xC3\xA9");
   CHECK_FALSE(lossy);
-  CHECK(to_utf8("a\xFF\xFE" "b", &lossy) == "a\xEF\xBF\xBD\xEF\xBF\xBD" "b");
+  CHECK(to_utf8("a\xFF\xFE"
+                "b",
+                &lossy) ==
+        "a\xEF\xBF\xBD\xEF\xBF\xBD"
+        "b");
   CHECK(lossy);
   CHECK(to_utf8("\xF0\x9F\x98z", nullptr) == "\xEF\xBF\xBDz");
   CHECK(to_utf8("\xE0\x80\x80", nullptr) == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
