@@ -1,10 +1,13 @@
-"""A file includes its own level or lower. The level table in src/README.md is the rule, not a copy of it."""
+"""A file includes its own level or lower, and is not long. The level table in src/README.md is the rule itself."""
 
 import re
 
 from common import directories, finish
 
 MAX_LINES = 600
+MAX_FUNCTION_LINES = 60
+# As clang-format writes it: the head ends in "{", and a "}" with the head's indentation ends the function.
+FUNCTION = re.compile(r"( {0,4})(?!(?:namespace|struct|class|enum|if|for|while|switch|else|return)\b)[A-Za-z\[~].*\)[^;]*\{$")
 SYSTEM = re.compile(r"sys/|linux/|unistd\.h$|fcntl\.h$")
 SYSTEM_EXCEPTED = {"fd.cpp"}  # close(2), so that no other pure file needs it
 NOWHERE = {"iostream", "regex"}  # start-up cost; a crash on long input (GCC PR86164)
@@ -20,6 +23,16 @@ def read_table(readme):
                 raise SystemExit(f"src/README.md lists {stem} twice")
             levels[stem] = int(row[0])
     return levels
+
+
+def long_functions(lines):
+    for first, line in enumerate(lines):
+        head = FUNCTION.match(line)
+        end = head.group(1) + "}" if head else None
+        if head and end in lines[first:]:
+            length = lines.index(end, first) - first + 1
+            if length > MAX_FUNCTION_LINES:
+                yield first + 1, length
 
 
 def main():
@@ -47,6 +60,8 @@ def main():
             problems.append(f"src/{name}: its first line does not say level {level}, the table does")
         if text.count("\n") > MAX_LINES:
             problems.append(f"src/{name}: {text.count(chr(10))} lines, at most {MAX_LINES}")
+        problems += [f"src/{name}:{first}: a function of {length} lines, at most {MAX_FUNCTION_LINES}"
+                     for first, length in long_functions(text.splitlines())]
         for number, line in enumerate(text.splitlines(), 1):
             include = re.match(r'\s*#\s*include\s*([<"])([^>"]+)', line)
             if not include:
