@@ -11,7 +11,7 @@ import time
 from harness import BINARY, SANITIZED, SandboxTest, main
 
 ECHO = {"echo": {"path": "/usr/bin/echo", "end_of_options": False,
-                 "operands": [{"name": "t", "type": {"text": [0, 200000]}, "count": [0, 20000]}]}}
+                 "operands": [{"name": "t", "type": {"text": [0, 131072]}, "count": [0, 10000]}]}}
 
 
 class Arguments(SandboxTest):
@@ -198,6 +198,7 @@ class Surroundings(SandboxTest):
                 os.setresgid(65534, 65534, 65534)
                 os.setresuid(65534, 65534, 65534)
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        os.chmod(self.dir, 0o755)
         status, out, _ = self.call(["run", "--policy", self.policy(ECHO), "--", "echo", "x"], preexec_fn=as_a_user_without_processes)
         self.assertEqual(status, 125)
         self.assertIn(json.loads(out)["error"]["code"], ("sandbox_unavailable", "launch_failed"))

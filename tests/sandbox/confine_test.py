@@ -18,7 +18,7 @@ class Files(SandboxTest):
         self.write("ws/asked.txt", "asked\n")
         self.write("ws/other.txt", "other\n")
         policy = self.policy({"dash": {"path": "/bin/dash", "end_of_options": False,
-                                       "options": {"-c": {"value": {"text": [0, 200]}}},
+                                       "options": {"-c": {"value": {"text": [0, 200]}, "spelling": "separate"}},
                                        "operands": [{"name": "f", "type": {"path": "read", "within": ["${start_dir}"]}, "count": [0, 2]}]}})
         script = 'while read line; do echo $line; done < "$0"; while read line; do echo $line; done < other.txt'
         status, result = self.run_json(policy, ["dash", "-c", script, "asked.txt"])
@@ -59,7 +59,7 @@ class Files(SandboxTest):
         self.write("ws/a.txt", "a\n")
         self.write("ws/b.txt", "b\n")
         policy = self.policy({"dash": {"path": "/bin/dash", "end_of_options": False,
-                                       "options": {"-c": {"value": {"text": [0, 200]}}},
+                                       "options": {"-c": {"value": {"text": [0, 200]}, "spelling": "separate"}},
                                        "operands": [{"name": "f", "type": {"path": "write", "within": ["${start_dir}"]}}]}})
         status, result = self.run_json(policy, ["dash", "-c", 'echo new > "$0"; echo new > b.txt', "a.txt"])
         self.assertEqual(open(os.path.join(self.ws, "a.txt")).read(), "new\n", result)
@@ -67,7 +67,7 @@ class Files(SandboxTest):
 
     def test_create_makes_the_file_and_leaves_none_behind_when_unused(self):
         policy = self.policy({"dash": {"path": "/bin/dash", "end_of_options": False,
-                                       "options": {"-c": {"value": {"text": [0, 200]}}},
+                                       "options": {"-c": {"value": {"text": [0, 200]}, "spelling": "separate"}},
                                        "operands": [{"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}}]}})
         path = os.path.join(self.ws, "out.txt")
         status, result = self.run_json(policy, ["dash", "-c", 'echo new > "$0"', "out.txt"])
@@ -82,7 +82,7 @@ class Files(SandboxTest):
         self.write("ws/sub/.ssh/id", "key\n")
         self.write("ws/sub/plain.txt", "plain\n")
         node = {"sandbox": {"read": ["${start_dir}"]}}
-        policy = self.policy({"dash": {"path": "/bin/dash", "end_of_options": False, "options": {"-c": {"value": {"text": [0, 300]}}}, **node}},
+        policy = self.policy({"dash": {"path": "/bin/dash", "end_of_options": False, "options": {"-c": {"value": {"text": [0, 300]}, "spelling": "separate"}}, **node}},
                              defaults={"deny_paths": ["**/.env", "**/.ssh/**"]})
         script = "for f in .env sub/.ssh/id sub/plain.txt; do read line < $f && echo GOT $line; done"
         _, result = self.run_json(policy, ["dash", "-c", script])
@@ -122,7 +122,7 @@ class Process(SandboxTest):
     def test_no_other_program_is_executed(self):
         for script in ("/usr/bin/id", "/bin/dash -c true", "exec /usr/bin/id", "/lib64/ld-linux-x86-64.so.2 /usr/bin/id"):
             status, result = self.run_shell(script)
-            self.assertIn(status, (126, 127, 2), (script, result))
+            self.assertIn(result["exit_code"], (126, 127, 2), (script, result))
             self.assertNotIn("uid=", result["stdout"])
 
     def test_listed_helpers_are_executed_and_others_are_not(self):

@@ -26,7 +26,7 @@ RESULT_KEYS = ["schema", "id", "outcome", "success", "exit_code", "signal", "tim
                "clamped", "duration_ms", "usage", "sandbox", "policy", "stdout_info", "stderr_info", "stdout", "stderr"]
 
 # A shell whose script is one text argument: the quickest way to a misbehaving command. Test policies only.
-SHELL = {"path": "/bin/dash", "options": {"-c": {"value": {"text": [0, 4000], "multiline": True}, "dash_value": True}},
+SHELL = {"path": "/bin/dash", "options": {"-c": {"value": {"text": [0, 4000], "multiline": True}, "dash_value": True, "spelling": "separate"}},
          "end_of_options": False}
 
 

@@ -77,7 +77,7 @@ class Outcomes(SandboxTest):
             self.assertTrue(all(d["reason"] for d in degraded), degraded)
 
     def test_raw_output_gives_the_exact_exit_code(self):
-        policy = self.policy({"dash": {"path": "/bin/dash", "options": {"-c": {"value": {"text": [0, 99]}}},
+        policy = self.policy({"dash": {"path": "/bin/dash", "options": {"-c": {"value": {"text": [0, 99]}, "spelling": "separate"}},
                                        "end_of_options": False}})
         status, out, err = self.call(["run", "--policy", policy, "--output", "raw", "--", "dash", "-c", "echo o; echo e >&2; exit 200"])
         self.assertEqual((status, out, err), (200, b"o\n", b"e\n"))
@@ -178,7 +178,7 @@ class Output(SandboxTest):
 
     def test_a_gibibyte_is_counted_at_flat_memory(self):
         node = {"sandbox": {"exec": ["/usr/bin/head"]}, "timeout_ms": 60000, "limits": {"cpu_s": 60}}
-        process = self.popen(["run", "--policy", self.policy({"dash": dict(path="/bin/dash", options={"-c": {"value": {"text": [0, 99]}}},
+        process = self.popen(["run", "--policy", self.policy({"dash": dict(path="/bin/dash", options={"-c": {"value": {"text": [0, 99]}, "spelling": "separate"}},
                                                                           end_of_options=False, **node)}),
                               "--", "dash", "-c", "head -c 1073741824 /dev/zero; echo the last line"])
         out = process.stdout.read()

@@ -48,7 +48,7 @@ class Check(SandboxTest):
     def test_explain_grants_are_what_a_probe_inside_observes(self):
         self.write("ws/f", "x\n")
         self.write("ws/g", "y\n")
-        node = {"path": "/bin/dash", "end_of_options": False, "options": {"-c": {"value": {"text": [0, 9999], "multiline": True}}},
+        node = {"path": "/bin/dash", "end_of_options": False, "options": {"-c": {"value": {"text": [0, 9999], "multiline": True}, "spelling": "separate"}},
                 "operands": [{"name": "path", "type": {"path": "read", "within": ["${start_dir}"]}, "count": [0, 3]}]}
         policy = self.policy({"dash": node})
         _, answer = self.check(policy, ["dash", "-c", "x", "f"], "--explain")

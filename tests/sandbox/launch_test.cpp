@@ -1,0 +1,272 @@
+// Launches that work, streams, limits and endings, on the host as it is.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launch.h"
+
+using namespace safe_exec;
+using namespace safe_exec::test;
+
+namespace {
+
+constexpr Who kBoth[] = {Who::caller, Who::ordinary};
+
+Plan with_stdin(Plan plan, StdinPlan::Kind kind, std::string text = "") {
+  plan.stdin_plan.kind = kind;
+  plan.stdin_plan.text = std::move(text);
+  return plan;
+}
+
+void without_namespaces(Plan& plan) {
+  for (const Layer layer : {Layer::user_namespace, Layer::pid_namespace, Layer::mount_namespace, Layer::ipc_namespace,
+                            Layer::uts_namespace}) {
+    plan.layers[layer] = Requirement::off;
+  }
+}
+
+// A tree that no signal but SIGKILL ends: sessions of their own, doubly forked, deaf, holding the pipes.
+std::string stubborn(const std::string& mark) {
+  return "for i in 1 2 3; do (setsid bash -c 'trap \"\" TERM INT HUP; (sleep " + mark + " &); (setsid sleep " + mark +
+         " &) ; sleep " + mark + "' &); done; ";
+}
+
+}  // namespace
+
+TEST_CASE("launch: a command runs in every layer, as whoever calls") {
+  for (const Who who : kBoth) {
+    const Ran ran = run([] { return plan_of({"/bin/echo", "hi"}); }, {who, {}, [] {}});
+    CHECK(ran.ending == "exited 0");
+    CHECK(ran.out == "hi\n");
+    CHECK(ran.err.empty());
+    for (const char* layer : {"no_new_privs", "capabilities", "landlock", "seccomp", "pid_namespace", "mount_namespace",
+                              "ipc_namespace", "uts_namespace", "descriptors", "environment", "tree_kill"}) {
+      CHECK_MESSAGE(has(ran.layers, std::string(layer) + ": enforced"), ran.layers);
+    }
+  }
+}
+
+TEST_CASE("launch: exit status, signal, environment, cwd and argv reach and leave the command unchanged") {
+  CHECK(run([] { return shell("exit 77"); }).ending == "exited 77");
+  CHECK(run([] { return shell("kill -ABRT $$"); }).ending == "signaled 6");
+  CHECK(run([] { return plan_of({"/usr/bin/env"}); }).out == "PATH=/usr/bin:/bin\n");
+  CHECK(run([] { return plan_of({"/bin/echo", "--", "-n", "a b", "*", "$(id)"}); }).out == "-- -n a b * $(id)\n");
+  Directory work;
+  const Ran ran = run([&] {
+    Plan plan = shell("pwd; umask");
+    plan.cwd = work.path();
+    plan.cwd_fd = UniqueFd(::open(plan.cwd.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return plan;
+  });
+  CHECK(ran.out == work.path() + "\n0077\n");
+}
+
+TEST_CASE("launch: a program that is no program is launch_failed at exec, and nothing ran") {
+  Directory work;
+  work.write("text", "\x7f" "ELFbroken");
+  const Ran ran = run([&] {
+    Plan plan = shell("true");
+    plan.binary.fd = UniqueFd(::open(work.path("text").c_str(), O_PATH | O_CLOEXEC));
+    return plan;
+  });
+  CHECK_MESSAGE(has(ran.ending, "error launch_failed"), ran.ending);
+}
+
+TEST_CASE("launch: a granted file that was replaced after the check is not reached") {
+  Directory work;
+  work.write("a", "checked");
+  work.write("b", "other");
+  for (const bool namespaces : {true, false}) {
+    work.write("a", "checked");
+    const Ran ran = run([&] {
+      Plan plan = plan_of({"/bin/cat", work.path("a")});
+      plan.grants.push_back(grant_of(work.path("a"), PathAccess::read));
+      if (!namespaces) without_namespaces(plan);
+      (void)::rename(work.path("b").c_str(), work.path("a").c_str());
+      return plan;
+    });
+    CHECK(!has(ran.out, "other"));
+    if (namespaces) CHECK_MESSAGE(has(ran.ending, "error launch_failed mount_bind"), ran.ending);
+    else CHECK_MESSAGE(has(ran.err, "Permission denied"), ran.err);
+    work.write("b", "other");
+  }
+}
+
+TEST_CASE("launch: standard input is empty, a text, a file or what safe-exec itself reads") {
+  CHECK(run([] { return plan_of({"/bin/cat"}); }).out.empty());
+  CHECK(run([] { return with_stdin(plan_of({"/bin/cat"}), StdinPlan::Kind::text, "a text"); }).out == "a text");
+  const std::string large(3000000, 'x');
+  CHECK(run([&] { return with_stdin(plan_of({"/usr/bin/wc", "-c"}), StdinPlan::Kind::text, large); }).out == "3000000\n");
+  CHECK(run([&] { return with_stdin(plan_of({"/bin/true"}), StdinPlan::Kind::text, large); }).ending == "exited 0");
+  Directory work;
+  work.write("input", "from a file");
+  CHECK(run([&] {
+          Plan plan = with_stdin(plan_of({"/bin/cat"}), StdinPlan::Kind::file);
+          plan.stdin_plan.file = UniqueFd(::open(work.path("input").c_str(), O_RDONLY | O_CLOEXEC));
+          return plan;
+        }).out == "from a file");
+  Host host;
+  host.before = [&] { (void)::dup2(::open(work.path("input").c_str(), O_RDONLY), 0); };
+  const Ran ran = run([] { return with_stdin(shell("cat; ls -l /proc/self/fd/0 2>&1"), StdinPlan::Kind::inherit); }, host);
+  CHECK_MESSAGE(has(ran.out, "from a file"), ran.out);
+}
+
+TEST_CASE("launch: a gigabyte of output is counted exactly at flat memory, and its last line is kept") {
+  const Ran ran = run([] { return shell("head -c 1073741824 /dev/zero; echo last; echo problem >&2"); });
+  CHECK(ran.ending == "exited 0");
+  CHECK(ran.out_bytes == 1073741824 + 5);
+  CHECK(ran.out.size() == 50000);
+  CHECK(ran.out_omitted == ran.out_bytes - 50000);
+  CHECK(ran.rss_growth_kib < 4096);
+  CHECK(ran.err == "problem\n");
+}
+
+TEST_CASE("launch: the wall clock ends the whole tree, with and without a pid namespace") {
+  for (const Who who : kBoth) {
+    for (const bool namespaces : {true, false}) {
+      const std::string mark = "9871" + std::to_string(namespaces) + std::to_string(static_cast<int>(who));
+      const Ran ran = run(
+          [&] {
+            Plan plan = shell(stubborn(mark) + "sleep " + mark);
+            plan.timeout_ms = 300;
+            if (!namespaces) without_namespaces(plan);
+            return plan;
+          },
+          {who, {}, [] {}});
+      CHECK(ran.ending == "timed_out wall");
+      CHECK(ran.duration_ms >= 300);
+      CHECK(ran.duration_ms < 1000);  // 400 on a quiet machine
+      CHECK(none_left(mark, 500));
+    }
+  }
+}
+
+TEST_CASE("launch: what outlives the command is ended and does not delay the answer") {
+  for (const bool namespaces : {true, false}) {
+    const std::string mark = "9872" + std::to_string(namespaces);
+    const Ran ran = run([&] {
+      Plan plan = shell(stubborn(mark) + "echo done");
+      if (!namespaces) without_namespaces(plan);
+      return plan;
+    });
+    CHECK(ran.ending == "exited 0");
+    CHECK(ran.out == "done\n");
+    CHECK(ran.duration_ms < 2000);
+    CHECK(none_left(mark, 500));
+  }
+}
+
+TEST_CASE("launch: nothing survives the death of safe-exec itself") {
+  for (const bool namespaces : {true, false}) {
+    for (int round = 0; round < 8; ++round) {
+      const std::string mark = "9873" + std::to_string(namespaces) + std::to_string(round);
+      const pid_t outer = ::fork();
+      if (outer == 0) {
+        Host host;
+        host.before = [round] {  // SIGALRM's default action, at a time of its own each round
+          itimerval timer{};
+          timer.it_value.tv_usec = 2000 + 12000 * round;
+          (void)::setitimer(ITIMER_REAL, &timer, nullptr);
+        };
+        (void)run(
+            [&] {
+              Plan plan = shell(stubborn(mark) + "sleep " + mark);
+              if (!namespaces) without_namespaces(plan);
+              return plan;
+            },
+            host);
+        ::_exit(0);
+      }
+      (void)::waitpid(outer, nullptr, 0);
+      CHECK(none_left(mark, 1000));
+    }
+  }
+}
+
+TEST_CASE("launch: SIGTERM to safe-exec cancels the run") {
+  Host host;
+  host.before = [] {
+    if (::fork() != 0) return;
+    (void)::usleep(200000);
+    (void)::kill(::getppid(), SIGTERM);
+    ::_exit(0);
+  };
+  const Ran ran = run([] { return shell("trap '' TERM; sleep 98741 & sleep 98741"); }, host);
+  CHECK(ran.ending == "cancelled 15");
+  CHECK(none_left("98741", 500));
+}
+
+TEST_CASE("launch: each limit that is reached is named") {
+  CHECK(run([] {
+          Plan plan = shell("while :; do :; done");
+          plan.limits.cpu_s = 1;
+          return plan;
+        }).ending == "timed_out cpu");
+  Directory work;
+  const Ran ran = run([&] {
+    Plan plan = plan_of({"/bin/dd", "if=/dev/zero", "of=" + work.path("big"), "bs=1M", "count=5"});
+    plan.grants.push_back(grant_of(work.path(), PathAccess::write));
+    plan.limits.file_mib = 1;
+    return plan;
+  });
+  CHECK_MESSAGE(ran.ending == "limit_exceeded file_size", ran.err);
+  CHECK(has(run([] {
+              Plan plan = shell("ulimit -n; ulimit -d; ulimit -c; ulimit -f");
+              plan.limits = {0, 64, 0, 3, 32};
+              return plan;
+            }).out, "32\n65536\n0\n3072\n"));
+}
+
+TEST_CASE("launch: more processes than the limit are refused, for root as well") {
+  for (const Who who : kBoth) {
+    const Ran ran = run(
+        [] {
+          Plan plan = shell("for i in $(seq 1 700); do sleep 98751 & done; echo none refused");
+          plan.limits.processes = 20;
+          plan.timeout_ms = 1500;
+          return plan;
+        },
+        {who, {}, [] {}});
+    CHECK_MESSAGE(has(ran.err, "Resource temporarily unavailable"), ran.ending);
+    CHECK(!has(ran.out, "none refused"));
+    CHECK(none_left("98751", 500));
+  }
+}
+
+TEST_CASE("launch: closed standard descriptors and an ignored SIGCHLD do not matter") {
+  Host host;
+  host.before = [] {
+    for (const int fd : {0, 1, 2}) ::close(fd);
+    (void)::signal(SIGCHLD, SIG_IGN);
+  };
+  const Ran ran = run([] { return shell("cat; echo out; echo err >&2"); }, host);
+  CHECK(ran.ending == "exited 0");
+  CHECK(ran.out == "out\n");
+  CHECK(ran.err == "err\n");
+}
+
+TEST_CASE("launch: no more descriptors, no more processes: a named error and no command") {
+  Host few;
+  few.before = [] {
+    const rlimit limit{12, 12};
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  };
+  const auto plan = [] {
+    Plan made = plan_of({"/bin/true"});
+    return made;
+  };
+  CHECK_MESSAGE(has(run(plan, few).ending, "error launch_failed"), run(plan, few).ending);
+  if (::geteuid() == 0) {  // of a user of whom nothing else runs
+    Host lonely;
+    lonely.before = [] {
+      const rlimit limit{1, 1};
+      (void)::setrlimit(RLIMIT_NPROC, &limit);
+    };
+    const Ran ran = run(plan, lonely);
+    CHECK_MESSAGE(has(ran.ending, "error launch_failed fork"), ran.ending);
+  }
+}
