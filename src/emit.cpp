@@ -68,6 +68,7 @@ class Emitter {
   }
 
   void spell(const Option& option, const std::vector<std::string>& values, const Syntax& syntax) {
+    line_.options.push_back({&option, values});
     if (values.empty()) return add(option.name);
     const NameForm form = form_of(option.name);
     // An optional value is always read as one when it is attached; an empty one cannot be glued to a letter.
@@ -155,17 +156,23 @@ tl::expected<CommandLine, Refusal> emit(const Reading& reading, std::string_view
   return Emitter(reading).run(path);
 }
 
-bool reads_back(const Node& command, const CommandLine& line, const AcceptsValue& accepts) {
+bool reads_back(const Reading& reading, const CommandLine& line, const AcceptsValue& accepts) {
   std::vector<std::string> plain;
   plain.reserve(line.argv.size());
   for (std::size_t i = 0; i < line.argv.size(); ++i) {
     if (!line.injected[i]) plain.push_back(line.argv[i]);
   }
-  tl::expected<Reading, Refusal> again = read_tokens(command, plain, accepts);
-  if (!again) return false;
-  for (Operand& operand : again->operands) operand.standard_input = operand.text == "-";
-  const tl::expected<CommandLine, Refusal> emitted = emit(*again, line.argv.front());
-  return emitted && emitted->argv == line.argv;
+  const tl::expected<Reading, Refusal> again = read_tokens(*reading.levels.front().node, plain, accepts);
+  if (!again || again->nodes() != reading.nodes()) return false;
+  const bool separated = has_separator(*reading.levels.back().node);
+  return std::equal(again->options.begin(), again->options.end(), line.options.begin(), line.options.end(),
+                    [](const GivenOption& read, const CommandLine::Spelled& meant) {
+                      return read.option == meant.option && read.values == meant.values;
+                    }) &&
+         std::equal(again->operands.begin(), again->operands.end(), reading.operands.begin(), reading.operands.end(),
+                    [separated](const Operand& read, const Operand& meant) {
+                      return read.text == meant.text && (!separated || read.behind == meant.behind);
+                    });
 }
 
 }  // namespace safe_exec

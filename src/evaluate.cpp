@@ -136,7 +136,7 @@ Step Evaluation::rebuild() {
   tl::expected<CommandLine, Refusal> line = emit(reading_, path);
   if (!line) return tl::unexpected(Stop(std::move(line.error())));
   const AcceptsValue accepts = [this](const Type& type, std::string_view token) { return accepts_next(type, token); };
-  if (!reads_back(command_->node, *line, accepts)) {
+  if (!reads_back(reading_, *line, accepts)) {
     Error error;
     error.code = ErrorCode::policy_invalid;
     error.message = "the rules of " + title(nodes_) + " read the rebuilt command line differently";

@@ -55,16 +55,21 @@ using AcceptsValue = std::function<bool(const Type&, std::string_view token)>;
                                                          const AcceptsValue& accepts);
 
 struct CommandLine {
+  struct Spelled {
+    const Option* option;
+    std::vector<std::string> values;
+  };
   std::vector<std::string> argv;
-  std::vector<bool> injected;  // for each token: it comes from `inject`, not from the grammar
+  std::vector<bool> injected;    // for each token: it comes from `inject`, not from the grammar
+  std::vector<Spelled> options;  // in the order in which they stand in argv
 };
 
 // The one spelling of a reading. path becomes argv[0].
 [[nodiscard]] tl::expected<CommandLine, Refusal> emit(const Reading& reading, std::string_view path);
 
-// Whether the grammar reads an emitted line (without what was injected) as the line that would be emitted again:
-// the property by which our reading is the program's reading.
-[[nodiscard]] bool reads_back(const Node& command, const CommandLine& line, const AcceptsValue& accepts);
+// Whether the grammar reads an emitted line (without what was injected) as it was meant: the same subcommands, the
+// same options with the same values in the same order, the same operands on the same side of "--".
+[[nodiscard]] bool reads_back(const Reading& reading, const CommandLine& line, const AcceptsValue& accepts);
 
 // POLICY.md section 6, the presets. One row each.
 [[nodiscard]] Syntax preset(SyntaxName name) noexcept;
