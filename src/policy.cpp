@@ -74,7 +74,10 @@ class Gatherer {
     for (std::size_t kind = 0; kind < kNamedCount; ++kind) {
       const std::optional<Item> named = root.member(kNamedKeys[kind]);
       if (!named) continue;
-      for (const Item& definition : members(*named)) define(static_cast<Named>(kind), definition.key(), definition);
+      for (const Item& definition : members(*named)) {
+        check_name(static_cast<Named>(kind), definition);
+        define(static_cast<Named>(kind), definition.key(), definition);
+      }
     }
     if (directory) gather_commands(index, path);
     stack_.pop_back();
@@ -97,6 +100,15 @@ class Gatherer {
                     ErrorCode::policy_invalid};
     expect_kind(root, json::Kind::object);
     return root;
+  }
+
+  // Variables have a narrower rule of their own (read_variable).
+  static void check_name(Named kind, const Item& definition) {
+    if (kind == Named::variable || is_command_name(definition.key())) return;
+    refuse(definition,
+           {"this is not the name of " + std::string(kind == Named::command ? "a command" : "a type or option set"),
+            "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}", "\"" + std::string(definition.key()) + "\"", ""},
+           At::key);
   }
 
   static void check_version(const Item& root) {
@@ -231,12 +243,6 @@ void read_fixture(FileReader& /*reader*/, const Item& item, Policy& out) {
 
 void read_commands(FileReader& reader, const Item& item, Policy& out) {
   for (const Item& member : members(item)) {
-    if (!is_command_name(member.key())) {
-      refuse(member,
-             {"this is not the name of a command", "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}",
-              "\"" + std::string(member.key()) + "\"", ""},
-             At::key);
-    }
     Command command = read_command(reader.context, member, member.key(), reader.file.defaults);
     if (reader.context.is_current(Named::command, member)) out.commands.push_back(std::move(command));
   }

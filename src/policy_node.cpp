@@ -272,7 +272,8 @@ void finish_node(PolicyContext& context, const Item& item, Node& node, const Sco
 
 void check_subcommand_name(const Item& item, std::string_view name, At at) {
   const bool control = std::any_of(name.begin(), name.end(), [](char c) { return c > '\0' && c <= ' '; });
-  if (!name.empty() && name[0] != '-' && !control) return;
+  const bool variable = name.find("${") != std::string_view::npos;
+  if (!name.empty() && name[0] != '-' && !control && !variable) return;
   refuse(item,
          {"this cannot be a subcommand", "a word that does not begin with \"-\"", "\"" + std::string(name) + "\"", ""},
          at);
