@@ -193,7 +193,10 @@ std::vector<std::string> cached_paths(std::string_view cache, std::string_view n
   std::vector<std::string> paths;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t entry = kHeader + i * kEntry;
-    if (string_at(cache, word_at(cache, entry + 4).value_or(UINT32_MAX)) != name) continue;
+    const std::size_t key = word_at(cache, entry + 4).value_or(UINT32_MAX);
+    // Compared in place: the table has a thousand names and this is on every launch's way.
+    if (key >= cache.size() || cache.size() - key <= name.size() || cache[key + name.size()] != '\0') continue;
+    if (std::memcmp(cache.data() + key, name.data(), name.size()) != 0) continue;
     const std::string_view path = string_at(cache, word_at(cache, entry + 8).value_or(UINT32_MAX));
     if (path.substr(0, 1) == "/") paths.emplace_back(path);
   }

@@ -8,8 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <memory>
+#include <iterator>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,7 +26,37 @@ constexpr int kMaxDepth = 200;                // each level holds a descriptor
 constexpr std::size_t kMaxAround = 8192;      // grants made instead of directories
 constexpr std::int64_t kEntriesPerClock = 64;
 
-using Globs = std::vector<const std::string*>;
+// A glob, and what the last component of a path must look like before the whole is worth comparing: below a directory
+// that does not match, only a name that its last component (before a final "**") fits can be the first to match.
+struct Glob {
+  const std::string* text;
+  std::string prefix, suffix;   // lower case
+  bool everywhere;              // not anchored: may match below any directory
+};
+using Globs = std::vector<const Glob*>;
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+Glob prepare(const std::string& text) {
+  Glob glob{&text, {}, {}, text.empty() || text.front() != '/' || text.compare(0, 3, "/**") == 0};
+  std::vector<std::string_view> parts = components_of(text);
+  while (!parts.empty() && parts.back() == "**") parts.pop_back();
+  if (parts.empty()) return glob;
+  std::string last(parts.back());
+  std::transform(last.begin(), last.end(), last.begin(), &lower);
+  const std::size_t first_wild = last.find_first_of("*?");
+  glob.prefix = last.substr(0, first_wild);
+  glob.suffix = last.substr(first_wild == std::string::npos ? 0 : last.find_last_of("*?") + 1);
+  return glob;
+}
+
+bool may_be(const Glob& glob, std::string_view name) {
+  if (name.size() < glob.prefix.size() || name.size() < glob.suffix.size()) return false;
+  const auto same = [](char expected, char found) { return expected == lower(found); };
+  return std::equal(glob.prefix.begin(), glob.prefix.end(), name.begin(), same) &&
+         std::equal(glob.suffix.begin(), glob.suffix.end(),
+                    name.end() - static_cast<std::ptrdiff_t>(glob.suffix.size()), same);
+}
 
 struct Child {
   std::string name;
@@ -38,12 +69,15 @@ class DenyWalker {
  public:
   explicit DenyWalker(const Plan& plan)
       : plan_(plan), deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(plan.deny_walk.ms)) {
-    for (const std::string& glob : plan.deny_globs) globs_.push_back(&glob);
+    for (const std::string& glob : plan.deny_globs) prepared_.push_back(prepare(glob));
+    for (const Glob& glob : prepared_) globs_.push_back(&glob);
   }
 
   [[nodiscard]] const std::string& problem() const { return problem_; }
   [[nodiscard]] std::vector<Grant> take() { return std::move(around_); }
-  [[nodiscard]] bool denies(const std::string& path) const { return matches(globs_, path); }
+  [[nodiscard]] bool denies(const std::string& path) const {
+    return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
+  }
 
   enum class Seen : std::uint8_t { clean, split, closed, failed };  // closed: cannot be listed, but be gone through
 
@@ -51,18 +85,25 @@ class DenyWalker {
   [[nodiscard]] Seen look(const Grant& grant, int fd, const std::string& path) {
     grant_ = &grant;
     base_ = path.size();
-    return visit(fd, path, relevant(globs_, path), 0);
+    const Globs below = relevant(globs_, path);
+    if (below.empty()) return Seen::clean;
+    const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
+    if (!readable) return errno == EACCES ? unlisted(fd) : fail(path + ": " + errno_text(errno));
+    return visit(readable.get(), path, below, 0);
   }
 
  private:
-  static bool matches(const Globs& globs, const std::string& path) {
-    return std::any_of(globs.begin(), globs.end(), [&path](const std::string* g) { return glob_matches(*g, path); });
+  static bool matches(const Globs& globs, const std::string& directory, const std::string& name) {
+    return std::any_of(globs.begin(), globs.end(), [&](const Glob* glob) {
+      return may_be(*glob, name) && glob_matches(*glob->text, child_path(directory, name));
+    });
   }
 
   static Globs relevant(const Globs& globs, const std::string& directory) {
     Globs left;
-    std::copy_if(globs.begin(), globs.end(), std::back_inserter(left),
-                 [&directory](const std::string* glob) { return glob_may_match_below(*glob, directory); });
+    std::copy_if(globs.begin(), globs.end(), std::back_inserter(left), [&directory](const Glob* glob) {
+      return glob->everywhere || glob_may_match_below(*glob->text, directory);
+    });
     return left;
   }
 
@@ -80,42 +121,46 @@ class DenyWalker {
     return problem_.empty();
   }
 
-  Seen list(int fd, const std::string& path, std::vector<Child>& children) {
-    UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
-    if (!readable && errno == EACCES) {
-      // Nobody with our rights can reach below it when it cannot be searched either, unless its owner changes that.
-      struct stat status {};
-      const bool ours = ::fstat(fd, &status) != 0 || status.st_uid == ::geteuid();
-      const bool searched = ::access(("/proc/self/fd/" + std::to_string(fd)).c_str(), X_OK) == 0;
-      return ours || searched ? Seen::closed : Seen::clean;
+  // An open directory's entries.
+  bool list(int fd, const std::string& path, std::vector<Child>& children) {
+    for (;;) {
+      const ssize_t size = ::getdents64(fd, buffer_.data(), buffer_.size());
+      if (size == 0) return true;
+      if (size < 0) {
+        (void)fail(path + ": " + errno_text(errno));
+        return false;
+      }
+      for (ssize_t at = 0; at < size;) {
+        const auto* const entry = reinterpret_cast<const dirent64*>(buffer_.data() + at);
+        at += entry->d_reclen;
+        const std::string_view name = entry->d_name;
+        if (name == "." || name == "..") continue;
+        if (!counted()) return false;
+        children.push_back({std::string(name), entry->d_type, true, {}});
+      }
     }
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(readable ? ::fdopendir(readable.get()) : nullptr, &::closedir);
-    if (!stream) return fail(path + ": " + errno_text(errno));
-    (void)readable.release();  // fdopendir(3): the stream owns it now
-    errno = 0;
-    while (const dirent* const entry = ::readdir(stream.get())) {
-      const std::string_view name = entry->d_name;
-      if (name == "." || name == "..") continue;
-      if (!counted()) return Seen::failed;
-      children.push_back({std::string(name), entry->d_type, true, {}});
-      errno = 0;
-    }
-    if (errno != 0) return fail(path + ": " + errno_text(errno));
-    return Seen::split;
   }
 
+  // A directory that cannot be listed: names in it can be guessed, unless nobody with our rights can search it
+  // either, and it is not ours to change that.
+  static Seen unlisted(int fd) {
+    struct stat status {};
+    const bool ours = ::fstat(fd, &status) != 0 || status.st_uid == ::geteuid();
+    const bool searched = ::access(("/proc/self/fd/" + std::to_string(fd)).c_str(), X_OK) == 0;
+    return ours || searched ? Seen::closed : Seen::clean;
+  }
+
+  // fd: readable.
   Seen visit(int fd, const std::string& path, const Globs& globs, int depth) {
-    if (globs.empty()) return Seen::clean;
     if (depth > kMaxDepth) return fail("directories are nested too deeply below " + path);
     std::vector<Child> children;
-    if (const Seen seen = list(fd, path, children); seen != Seen::split) return seen;
+    if (!list(fd, path, children)) return Seen::failed;
     bool clean = true;
     for (Child& child : children) {
-      const std::string name = child_path(path, child.name);
-      if (matches(globs, name)) {
+      if (matches(globs, path, child.name)) {
         child.granted = false;
       } else if (child.type == DT_DIR || child.type == DT_UNKNOWN) {
-        const Seen below = visit_child(fd, child, name, globs, depth);
+        const Seen below = visit_child(fd, child, child_path(path, child.name), globs, depth);
         if (below == Seen::failed) return below;
         child.granted = below == Seen::clean;
       }
@@ -125,22 +170,27 @@ class DenyWalker {
   }
 
   Seen visit_child(int fd, Child& child, const std::string& path, const Globs& globs, int depth) {
-    const UniqueFd opened(::openat(fd, child.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!opened || ::fstat(opened.get(), &child.status) != 0) {
-      if (errno == ENOENT) return Seen::clean;  // gone since it was listed
-      if (errno == EACCES) return Seen::closed;
-      return fail(path + ": " + errno_text(errno));
+    const char* const name = child.name.c_str();
+    const UniqueFd opened(::openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!opened) {
+      // Gone or something else since it was listed; grant_child looks again.
+      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return Seen::clean;
+      if (errno != EACCES) return fail(path + ": " + errno_text(errno));
+      const UniqueFd closed(::openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (!closed || ::fstat(closed.get(), &child.status) != 0) return Seen::closed;
+      return unlisted(closed.get());
     }
-    if (!S_ISDIR(child.status.st_mode)) return Seen::clean;
+    if (::fstat(opened.get(), &child.status) != 0) return fail(path + ": " + errno_text(errno));
     const std::vector<std::string>& left_out = plan_.deny_walk.leave_out;
     if (std::find(left_out.begin(), left_out.end(), child.name) != left_out.end()) return Seen::clean;
-    return visit(opened.get(), path, relevant(globs, path), depth + 1);
+    const Globs below = relevant(globs, path);
+    return below.empty() ? Seen::clean : visit(opened.get(), path, below, depth + 1);
   }
 
   // path itself gets its names only; what is clean in it is granted one by one.
   Seen split(int fd, const std::string& path, const std::vector<Child>& children) {
     Grant names = like(path);
-    names.fd = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    names.fd = reopen(fd, O_PATH | O_DIRECTORY);
     if (!names.fd) return fail(path + ": " + errno_text(errno));
     names.directory = true;
     names.executable = false;
@@ -194,7 +244,9 @@ class DenyWalker {
 
   const Plan& plan_;
   std::chrono::steady_clock::time_point deadline_;
+  std::vector<Glob> prepared_;
   Globs globs_;
+  std::vector<char> buffer_ = std::vector<char>(1U << 15);  // one directory at a time is being listed
   std::int64_t entries_ = 0;
   std::string problem_;
   std::vector<Grant> around_;

@@ -88,9 +88,11 @@ class Closure {
       return tl::unexpected(failed(physical + " is built for another machine"));
     }
     if (object->interpreter.empty()) return {};  // static
-    auto loader = add_file(object->interpreter, true);
-    if (!loader) {
-      return tl::unexpected(failed(physical + " needs " + describe(loader.error()), loader.error().sys_errno));
+    if (names_.find(object->interpreter) == names_.end()) {
+      auto loader = add_file(object->interpreter, true);
+      if (!loader) {
+        return tl::unexpected(failed(physical + " needs " + describe(loader.error()), loader.error().sys_errno));
+      }
     }
     add_cache();
     waiting_.push_back({*std::move(object), directory_of(physical), {}});
@@ -103,14 +105,15 @@ class Closure {
     return {};
   }
 
-  // Opened under the ownership walk; granted once for each name.
+  // Opened under the ownership walk, and granted.
   tl::expected<UniqueFd, WalkFailure> add_file(const std::string& name, bool executable) {
     auto walked = walk_trusted(name, Owners::root_or_caller);
     if (!walked) return tl::unexpected(std::move(walked.error()));
     if (!S_ISREG(walked->status.st_mode)) return tl::unexpected(WalkFailure{0, name, "is not a regular file"});
     UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
     if (!readable) return tl::unexpected(WalkFailure{errno, name, {}});
-    if (names_.insert(name).second) grant(*std::move(walked), name, executable, Origin::runtime);
+    names_.insert(name);
+    grant(*std::move(walked), name, executable, Origin::runtime);
     return readable;
   }
 
