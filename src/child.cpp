@@ -300,7 +300,9 @@ void reset_signals() {
   }
 }
 
-void set_signal_mask(uint64_t mask) { syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, kKernelSigset); }
+void set_signal_mask(const ChildPlan& plan, uint64_t mask) {
+  must(plan, syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, kKernelSigset), Step::signals);
+}
 
 void close_on_exec(const ChildPlan& plan) {
   if (plan.fd_ceiling == 0) {
@@ -329,7 +331,7 @@ int run_command(void* argument) {
   const ChildPlan& plan = *run.plan;
   run.step = Step::session;  // a session of its own: no controlling terminal to push input into (TIOCSTI)
   must(plan, syscall(SYS_setsid), run.step);
-  set_signal_mask(0);
+  set_signal_mask(plan, 0);
   run.step = Step::stdio;
   set_stdio(plan);
   run.step = Step::cwd;
@@ -556,7 +558,7 @@ void confine_tree(const ChildPlan& plan, Run& run) {
 void run_reaper(const ChildPlan& given) noexcept {
   ChildPlan plan = given;
   Run run{&plan, plan.exec_fd, Step::command_fork};
-  set_signal_mask(~uint64_t{0});  // a ^C of the terminal is not for us
+  set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   confine_tree(plan, run);
   const uint64_t child_signal = uint64_t{1} << (SIGCHLD - 1);

@@ -11,7 +11,7 @@ namespace safe_exec {
 
 // The steps in the order in which they run. First the reaper's, then the command's.
 enum class Step : uint32_t {
-  fork, parent_check, uid_map, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
+  fork, signals, parent_check, uid_map, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
   mount_proc, mount_pivot, capabilities, subreaper, command_fork,
   session, stdio, cwd, limits, no_new_privs, landlock, descriptors, seccomp, exec,
 };

@@ -55,6 +55,7 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::landlock: return kLandlockLayer;
     case Step::seccomp: return kSeccompLayer;
     case Step::limits: return kLimitsLayer;
+    case Step::signals:
     case Step::parent_check:
     case Step::process_limit:
     case Step::subreaper:

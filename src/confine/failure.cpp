@@ -44,7 +44,7 @@ std::string hint_for(std::string_view step, int error) {
     if (error == ENOSYS) return "Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK, or a container profile that lets "
                                 "landlock_create_ruleset through";
     if (error == E2BIG) return "16 Landlock domains are stacked already";
-    return "";
+    return "an outer sandbox or the container's profile refuses the landlock system calls";
   }
   if (step == "fork" || step == "uid_map" || step.starts_with("mount_")) return namespace_hint(error);
   if (step == "seccomp") return "the kernel or the container lets no seccomp filter be installed";
@@ -57,6 +57,7 @@ std::string hint_for(std::string_view step, int error) {
 std::string step_name(Step step) {
   switch (step) {
     case Step::fork: return "fork";
+    case Step::signals: return "signals";
     case Step::parent_check: return "parent_check";
     case Step::uid_map: return "uid_map";
     case Step::process_limit: return "process_limit";
