@@ -107,7 +107,7 @@ class Closure {
 
   // Opened under the ownership walk, and granted.
   tl::expected<UniqueFd, WalkFailure> add_file(const std::string& name, bool executable) {
-    auto walked = walk_trusted(name, Owners::root_or_caller);
+    auto walked = walks_.walk(name, Owners::root_or_caller);
     if (!walked) return tl::unexpected(std::move(walked.error()));
     if (!S_ISREG(walked->status.st_mode)) return tl::unexpected(WalkFailure{0, name, "is not a regular file"});
     UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
@@ -130,6 +130,8 @@ class Closure {
     }
     grants_.push_back(std::move(grant));
   }
+
+  TrustedWalks& walks() { return walks_; }
 
  private:
   struct Loaded {
@@ -176,7 +178,7 @@ class Closure {
   // Whether the loader would take this file: there, trusted, and of the user's machine.
   bool try_library(const std::string& path, const Loaded& user, const std::vector<std::string>& rpath) {
     if (names_.find(path) != names_.end()) return true;
-    auto walked = walk_trusted(path, Owners::root_or_caller);
+    auto walked = walks_.walk(path, Owners::root_or_caller);
     if (!walked || !S_ISREG(walked->status.st_mode)) return false;
     const UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
     if (!readable) return false;
@@ -191,6 +193,7 @@ class Closure {
   }
 
   std::vector<Grant>& grants_;
+  TrustedWalks walks_;
   std::optional<std::string> cache_;
   std::set<std::string, std::less<>> names_;
   std::set<std::string, std::less<>> found_by_name_;
@@ -282,7 +285,7 @@ Expected<void> add_runtime(Plan& plan) {
     }
   }
   constexpr const char* kLocale = "/usr/lib/locale/C.utf8";
-  if (auto locale = walk_trusted(kLocale, Owners::root); locale && S_ISDIR(locale->status.st_mode)) {
+  if (auto locale = closure.walks().walk(kLocale, Owners::root); locale && S_ISDIR(locale->status.st_mode)) {
     closure.grant(*std::move(locale), kLocale, false, Origin::runtime);
   }
   add_device(added, "/dev/null", 3, PathAccess::write);

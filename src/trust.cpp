@@ -9,6 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <map>
+#include <memory>
 #include <utility>
 
 #include "beneath.h"
@@ -37,26 +39,39 @@ std::string mode_problem(const struct stat& status, bool sticky_ok) {
   return (writable & S_IWOTH) != 0 ? "is writable by others" : "is writable by its group";
 }
 
+struct Component {
+  UniqueFd fd;
+  struct stat status {};
+  std::string path;    // physical
+  std::string target;  // of a link
+};
+using Components = std::map<std::string, std::shared_ptr<Component>>;  // directories and links, by path
+
 class Walk {
  public:
-  Walk(Owners owners, Demand demand) : owners_(owners), demand_(demand) {}
+  // seen: what earlier walks opened; may be null.
+  Walk(Owners owners, Demand demand, Components* seen) : owners_(owners), demand_(demand), seen_(seen) {}
 
   tl::expected<Walked, WalkFailure> to(std::string_view path) {
     if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) {
       return tl::unexpected(WalkFailure{EINVAL, std::string(path), {}});
     }
     push(path);
-    if (!step(AT_FDCWD, "/")) return tl::unexpected(std::move(failure_));
+    if (!step("/")) return tl::unexpected(std::move(failure_));
     while (!pending_.empty()) {
       const std::string name = std::move(pending_.back());
       pending_.pop_back();
       if (name == "..") {
         if (stack_.size() > 1) stack_.pop_back();
-      } else if (!step(stack_.back().fd.get(), name)) {
+      } else if (!step(name)) {
         return tl::unexpected(std::move(failure_));
       }
     }
-    Walked walked{std::move(stack_.back().fd), stack_.back().status, physical(), std::move(links_)};
+    Component& last = *stack_.back();
+    const bool shared = stack_.back().use_count() > 1;
+    UniqueFd fd = shared ? UniqueFd(::fcntl(last.fd.get(), F_DUPFD_CLOEXEC, 3)) : std::move(last.fd);
+    if (!fd) return tl::unexpected(WalkFailure{errno, last.path, {}});
+    Walked walked{std::move(fd), last.status, last.path, std::move(links_)};
     if (demand_ == Demand::every_component) {
       std::string problem = mode_problem(walked.status, false);
       if (!problem.empty()) return tl::unexpected(WalkFailure{0, std::move(walked.path), std::move(problem)});
@@ -65,41 +80,58 @@ class Walk {
   }
 
  private:
-  struct Component {
-    UniqueFd fd;
-    struct stat status {};
-    std::string name;
-  };
-
   void push(std::string_view path) {
     const std::vector<std::string_view> parts = components_of(path);
     for (auto part = parts.rbegin(); part != parts.rend(); ++part) pending_.emplace_back(*part);
   }
 
-  std::string physical() const {
-    std::string path;
-    for (std::size_t i = 1; i < stack_.size(); ++i) path += '/' + stack_[i].name;
-    return path.empty() ? "/" : path;
-  }
-
-  std::string named(const std::string& name) const { return stack_.empty() ? name : child_path(physical(), name); }
-
-  bool fail(int number, const std::string& name, std::string problem = {}) {
-    failure_ = {number, named(name), std::move(problem)};
+  bool fail(int number, std::string path, std::string problem = {}) {
+    failure_ = {number, std::move(path), std::move(problem)};
     return false;
   }
 
-  bool step(int directory, const std::string& name) {
-    Component next{UniqueFd(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)), {}, name};
-    if (!next.fd || ::fstat(next.fd.get(), &next.status) != 0) return fail(errno, name);
-    const bool link = S_ISLNK(next.status.st_mode);
-    std::string problem = owner_problem(next.status, owners_);
-    if (problem.empty()) problem = mode_problem(next.status, true);
-    if (!problem.empty()) {
-      if (demand_ == Demand::every_component || link) return fail(0, name, std::move(problem));
-      if (blemish_.problem.empty()) blemish_ = {0, named(name), std::move(problem)};
+  // Opens one component; null: failure_ says why.
+  std::shared_ptr<Component> open(const std::string& name) {
+    const bool top = stack_.empty();
+    std::string path = top ? name : child_path(stack_.back()->path, name);
+    if (seen_ != nullptr) {
+      const auto known = seen_->find(path);
+      if (known != seen_->end()) return known->second;
     }
-    if (link) return follow(next);
+    const int directory = top ? AT_FDCWD : stack_.back()->fd.get();
+    auto next = std::make_shared<Component>();
+    next->path = std::move(path);
+    next->fd = UniqueFd(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!next->fd || ::fstat(next->fd.get(), &next->status) != 0) {
+      (void)fail(errno, next->path);
+      return nullptr;
+    }
+    if (S_ISLNK(next->status.st_mode)) {
+      std::array<char, PATH_MAX> text{};
+      const ssize_t size = ::readlinkat(next->fd.get(), "", text.data(), text.size());
+      if (size <= 0) {
+        (void)fail(size < 0 ? errno : ENOENT, next->path);
+        return nullptr;
+      }
+      next->target.assign(text.data(), static_cast<std::size_t>(size));
+    }
+    if (seen_ != nullptr && (S_ISLNK(next->status.st_mode) || S_ISDIR(next->status.st_mode))) {
+      seen_->emplace(next->path, next);
+    }
+    return next;
+  }
+
+  bool step(const std::string& name) {
+    std::shared_ptr<Component> next = open(name);
+    if (next == nullptr) return false;
+    const bool link = S_ISLNK(next->status.st_mode);
+    std::string problem = owner_problem(next->status, owners_);
+    if (problem.empty()) problem = mode_problem(next->status, true);
+    if (!problem.empty()) {
+      if (demand_ == Demand::every_component || link) return fail(0, next->path, std::move(problem));
+      if (blemish_.problem.empty()) blemish_ = {0, next->path, std::move(problem)};
+    }
+    if (link) return follow(*next);
     stack_.push_back(std::move(next));
     return true;
   }
@@ -109,20 +141,17 @@ class Walk {
       failure_ = std::move(blemish_);
       return false;
     }
-    if (links_.size() == static_cast<std::size_t>(kMaxLinks)) return fail(ELOOP, link.name);
-    std::array<char, PATH_MAX> text{};
-    const ssize_t size = ::readlinkat(link.fd.get(), "", text.data(), text.size());
-    if (size <= 0) return fail(size < 0 ? errno : ENOENT, link.name);
-    const std::string target(text.data(), static_cast<std::size_t>(size));
-    links_.push_back({named(link.name), target});
-    if (target.front() == '/') stack_.erase(stack_.begin() + 1, stack_.end());
-    push(target);
+    if (links_.size() == static_cast<std::size_t>(kMaxLinks)) return fail(ELOOP, link.path);
+    links_.push_back({link.path, link.target});
+    if (link.target.front() == '/') stack_.erase(stack_.begin() + 1, stack_.end());
+    push(link.target);
     return true;
   }
 
   Owners owners_;
   Demand demand_;
-  std::vector<Component> stack_;      // the physical components so far, "/" first
+  Components* seen_;
+  std::vector<std::shared_ptr<Component>> stack_;  // the physical components so far, "/" first
   std::vector<std::string> pending_;  // what is still to be walked, the next one last
   std::vector<Symlink> links_;
   WalkFailure blemish_;  // before_links: the first component that a link may not follow
@@ -132,11 +161,22 @@ class Walk {
 }  // namespace
 
 tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners) {
-  return Walk(owners, Demand::every_component).to(absolute_path);
+  return Walk(owners, Demand::every_component, nullptr).to(absolute_path);
 }
 
 tl::expected<Walked, WalkFailure> walk_root(std::string_view absolute_path) {
-  return Walk(Owners::root, Demand::before_links).to(absolute_path);
+  return Walk(Owners::root, Demand::before_links, nullptr).to(absolute_path);
+}
+
+struct TrustedWalks::Seen {
+  Components components;
+};
+
+TrustedWalks::TrustedWalks() : seen_(std::make_unique<Seen>()) {}
+TrustedWalks::~TrustedWalks() = default;
+
+tl::expected<Walked, WalkFailure> TrustedWalks::walk(std::string_view absolute_path, Owners owners) {
+  return Walk(owners, Demand::every_component, &seen_->components).to(absolute_path);
 }
 
 std::string trust_problem(const struct stat& status, Owners owners) {

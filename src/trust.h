@@ -34,6 +34,21 @@ struct WalkFailure {
 // caller: the real uid; the overflow uid is nobody's.
 [[nodiscard]] tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners);
 
+// walk_trusted for many files of few directories: each directory and link is opened and checked once. For the length
+// of one launch, no longer: what it has checked it does not look at again.
+class TrustedWalks {
+ public:
+  TrustedWalks();
+  ~TrustedWalks();
+  TrustedWalks(const TrustedWalks&) = delete;
+  TrustedWalks& operator=(const TrustedWalks&) = delete;
+  [[nodiscard]] tl::expected<Walked, WalkFailure> walk(std::string_view absolute_path, Owners owners);
+
+ private:
+  struct Seen;
+  std::unique_ptr<Seen> seen_;
+};
+
 // The same walk for a directory that a policy names: anybody may own its components, but a symbolic link is passed
 // only when it and everything before it are owned by root and writable by nobody else (POLICY.md section 4).
 [[nodiscard]] tl::expected<Walked, WalkFailure> walk_root(std::string_view absolute_path);
