@@ -197,7 +197,8 @@ class NameTable {
     else if (counterpart(name) != nullptr)
       why = "it is the counterpart of the listed option " + counterpart(name)->name;
     else if (glues(text))
-      why = "it begins with the listed option " + std::string(text.substr(0, 2));
+      why = letter(text[1]) == nullptr ? "the numeric option reads it as a number"
+                                       : "it begins with the listed option " + std::string(text.substr(0, 2));
     if (why.empty()) return;
     refuse(token, {"this cannot be injected: " + why,
                    "an option that callers cannot give (or \"always\" on the option)", describe_value(token), ""});
