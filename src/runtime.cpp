@@ -94,6 +94,8 @@ class Closure {
         return tl::unexpected(failed(physical + " needs " + describe(loader.error()), loader.error().sys_errno));
       }
     }
+    // The loader is loaded already when a library asks for it by its bare name.
+    found_by_name_.insert(object->interpreter.substr(object->interpreter.rfind('/') + 1));
     add_cache();
     waiting_.push_back({*std::move(object), directory_of(physical), {}});
     // A breadth-first walk, as the loader's own.
