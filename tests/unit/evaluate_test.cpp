@@ -200,9 +200,9 @@ TEST_CASE("evaluate: identity and existence are asked last, and only of lines th
 }
 
 TEST_CASE("evaluate: the name of a protected file is denied before its absence, an outside one before both") {
-  const Policy policy = with_commands(
-      R"("cat": {"path": "/b/cat", "operands": [{"name": "f", "type": "ws", "count": [1, 3]}]})",
-      R"("defaults": {"deny_paths": ["**/.env", "/workspace/secret/**"]},)");
+  const Policy policy =
+      with_commands(R"("cat": {"path": "/b/cat", "operands": [{"name": "f", "type": "ws", "count": [1, 3]}]})",
+                    R"("defaults": {"deny_paths": ["**/.env", "/workspace/secret/**"]},)");
   Scripted resolver(policy);
   Request request;
   const auto code = [&](const std::string& path) {
@@ -260,9 +260,9 @@ TEST_CASE("evaluate: the environment is the policy's; callers set only what a ru
   request.env = {{"LANG", "C.UTF-8"}, {"LEVEL", "7"}};
   CHECK(decide(policy, request).plan.env == Words{"PATH=/usr/bin", "FIXED=1", "LANG=C.UTF-8", "LEVEL=7"});
   const std::vector<std::pair<std::string, std::string>> refused{
-      {"FIXED", "topsecret"},   {"PATH", "topsecret"},        {"LD_PRELOAD", "topsecret"}, {"lang", "topsecret"},
-      {"", "topsecret"},        {"LEVEL", "topsecret"},       {"LANG", "/topsecret"},      {"LANG", "a..topsecret"},
-      {"LANG", "topsecret\n"},  {"LANG=x", "topsecret"},      {"GIT_DIR", "topsecret"}};
+      {"FIXED", "topsecret"},  {"PATH", "topsecret"},   {"LD_PRELOAD", "topsecret"}, {"lang", "topsecret"},
+      {"", "topsecret"},       {"LEVEL", "topsecret"},  {"LANG", "/topsecret"},      {"LANG", "a..topsecret"},
+      {"LANG", "topsecret\n"}, {"LANG=x", "topsecret"}, {"GIT_DIR", "topsecret"}};
   for (const auto& pair : refused) {
     request.env = {pair};
     CAPTURE(pair.first);
@@ -393,8 +393,8 @@ TEST_CASE("evaluate: the trace names each rule that was looked at, and costs not
 }
 
 TEST_CASE("evaluate: one resolver serves many requests, each from where safe-exec was started") {
-  const Policy policy = with_commands(R"("c": {"path": "/b/c", "operands": [{"name": "f", "type": "ws"}]})",
-                                      R"("fixture": ["sub/"],)");
+  const Policy policy =
+      with_commands(R"("c": {"path": "/b/c", "operands": [{"name": "f", "type": "ws"}]})", R"("fixture": ["sub/"],)");
   const auto resolver = make_fixture_resolver(policy);
   Request request;
   request.argv = {"c", "../x"};
@@ -489,7 +489,8 @@ TEST_CASE("evaluate: a mutant of an allowed line gains no option and reaches not
       (answer.argv == original.argv ? same : other) += 1;
       // No token before "--" that was not there, save the operands that stand there (a revision is a bare word).
       for (const std::string& token : without_operands(answer.argv)) {
-        CHECK((known.count(token) == 1 || token.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == token.npos));
+        CHECK(
+            (known.count(token) == 1 || token.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == token.npos));
       }
       for (const Grant& grant : answer.plan.grants) {
         CHECK((grant.path == "/workspace" || grant.path.starts_with("/workspace/")));

@@ -138,14 +138,22 @@ void names_below(const Node& node, Words& names) {
 
 std::string random_token(Dice& dice, const Words& names) {
   switch (dice.below(9)) {
-    case 0: return dice.pick(kOperands);
-    case 1: return dice.one_in(2) ? "sub" : "other";
-    case 2: return "--";
-    case 3: return "-" + std::to_string(dice.below(200));
-    case 4: return names.empty() ? "-z" : dice.pick(names) + "=" + dice.pick(kValues);
-    case 5: return "-" + dice.pick(kLetters).substr(1) + dice.pick(kLetters).substr(1);
-    case 6: return dice.pick(kLetters) + dice.pick(kValues);
-    default: return names.empty() ? "word" : dice.pick(names);
+    case 0:
+      return dice.pick(kOperands);
+    case 1:
+      return dice.one_in(2) ? "sub" : "other";
+    case 2:
+      return "--";
+    case 3:
+      return "-" + std::to_string(dice.below(200));
+    case 4:
+      return names.empty() ? "-z" : dice.pick(names) + "=" + dice.pick(kValues);
+    case 5:
+      return "-" + dice.pick(kLetters).substr(1) + dice.pick(kLetters).substr(1);
+    case 6:
+      return dice.pick(kLetters) + dice.pick(kValues);
+    default:
+      return names.empty() ? "word" : dice.pick(names);
   }
 }
 
@@ -204,7 +212,8 @@ Meaning read_by_getopt(const Node& node, Words line, bool permute) {
     add_name(node.options[i].name, node.options[i], static_cast<int>(i));
     for (const std::string& alias : node.options[i].aliases) add_name(alias, node.options[i], static_cast<int>(i));
   }
-  for (const char* unlisted : {"output-file", "allow", "exec"}) longs.push_back({unlisted, required_argument, nullptr, 1});
+  for (const char* unlisted : {"output-file", "allow", "exec"})
+    longs.push_back({unlisted, required_argument, nullptr, 1});
   letters += "zO:";
   longs.push_back({nullptr, 0, nullptr, 0});
   std::vector<char*> argv;

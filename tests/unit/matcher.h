@@ -1,13 +1,13 @@
 // Shared by the tests of the matcher: a policy from JSON in memory, and one decision as a flat value.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <doctest/doctest.h>
 
 #include "evaluate.h"
 #include "examples.h"
