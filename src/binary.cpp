@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t kShebangBytes = 256;  // execve(2): BINPRM_BUF_SIZE
 
 tl::unexpected<PathFailure> refuse(DenialCode code, std::string message, std::string expected = {}) {
-  return tl::make_unexpected(PathFailure{code, std::move(message), std::move(expected)});
+  return tl::make_unexpected(PathFailure{code, std::move(message), std::move(expected), 0});
 }
 
 tl::unexpected<PathFailure> untrusted(std::string message) {
@@ -147,8 +147,11 @@ PathResult<Walked> check_executable(const std::string& path, Trust trust) {
   if (!walked) {
     const int number = walked.error().sys_errno;
     const bool absent = number == ENOENT || number == ENOTDIR;
-    return refuse(absent ? DenialCode::binary_not_found : DenialCode::binary_untrusted, describe(walked.error()),
-                  trust == Trust::root ? "a path that only root can change" : "a path that only root or you can change");
+    auto failure =
+        refuse(absent ? DenialCode::binary_not_found : DenialCode::binary_untrusted, describe(walked.error()),
+               trust == Trust::root ? "a path that only root can change" : "a path that only root or you can change");
+    failure.value().sys_errno = number;
+    return failure;
   }
   const std::string problem = file_problem(*walked);
   if (!problem.empty()) return untrusted(path + ' ' + problem);
@@ -170,7 +173,12 @@ PathResult<Binary> identify_binary(const Command& command, std::string_view as_n
   const UniqueFd readable = reopen(checked->fd.get(), O_RDONLY);
   std::array<char, kShebangBytes> head{};
   const std::int64_t got = readable ? read_at(readable.get(), head.data(), head.size(), 0) : -1;
-  if (got < 0) return untrusted(*found + " cannot be read: " + errno_text(errno));
+  if (got < 0) {
+    const int number = errno;
+    auto failure = untrusted(*found + " cannot be read: " + errno_text(number));
+    failure.value().sys_errno = number;
+    return failure;
+  }
   if (!command.sha256.empty()) {
     const std::optional<std::string> digest = digest_of(readable.get());
     if (!digest || std::find(command.sha256.begin(), command.sha256.end(), *digest) == command.sha256.end()) {

@@ -36,6 +36,7 @@ Expected<Decision> Evaluation::run() {
     Step passed = (this->*rule)();
     if (passed) continue;
     if (Error* error = std::get_if<Error>(&passed.error())) return tl::unexpected(std::move(*error));
+    if (std::optional<Error> error = broken()) return tl::unexpected(*std::move(error));
     Denial denial = finish_denial(policy_, std::move(std::get<Refusal>(passed.error())));
     if (options_.trace != nullptr) {
       options_.trace->push_back({denial.rule, denial.expected, denial.message, false, denial.argv_index});
@@ -43,8 +44,26 @@ Expected<Decision> Evaluation::run() {
     return Decision(std::move(denial));
   }
   settle_sandbox();
+  if (std::optional<Error> error = broken()) return tl::unexpected(*std::move(error));
   trace(leaf(), "allow, ask or deny", "allow");
   return Decision(std::move(plan_));
+}
+
+std::optional<Error> Evaluation::broken() const {
+  const std::string& pattern = patterns_.invalid();
+  if (pattern.empty()) return resolver_.broken();
+  Error error;
+  error.code = ErrorCode::policy_invalid;
+  error.message = "this pattern does not compile: " + pattern_problem(pattern);
+  error.step = "policy";
+  error.expected = "a regular expression that RE2 accepts";
+  error.found = shown(pattern);
+  for (const auto& source : policy_.sources) {
+    for (std::uint32_t id = 0; id < source->size() && !error.location; ++id) {
+      if (source->node(id).text == pattern) error.location = source->locate(id);
+    }
+  }
+  return error;
 }
 
 Step Evaluation::check_tokens() {

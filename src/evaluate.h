@@ -16,6 +16,7 @@ struct PathFailure {
   DenialCode code = DenialCode::path_outside;  // path_outside, path_not_found, path_wrong_kind, binary_*
   std::string message;
   std::string expected;
+  int sys_errno = 0;  // 0: the answer is about the path, not about a call that failed
 };
 template <class T>
 using PathResult = tl::expected<T, PathFailure>;
@@ -54,6 +55,9 @@ class PathResolver {
 
   // The text of a root with its variable expanded; nullopt when the variable has no value here.
   [[nodiscard]] virtual std::optional<std::string> expand(const Root& root) = 0;
+
+  // When the host could not answer (EMFILE, ENFILE, ENOMEM, EIO): then no denial of this decision is a verdict.
+  [[nodiscard]] virtual std::optional<Error> broken() const { return std::nullopt; }
 
   // safe-exec's own standard input may be granted ("-"): only the real resolver says so.
   [[nodiscard]] virtual PathResult<UniqueFd> open_stdin_file(const Grant& checked) = 0;

@@ -3,6 +3,7 @@
 // looked at last, so that no denial depends on whether a program is installed.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -81,6 +82,9 @@ class Evaluation {
                                             std::string_view value = {}) const;
   void trace(Place place, std::string_view expected, std::string_view found, int argv_index = -1);
   [[nodiscard]] bool accepts_next(const Type& type, std::string_view token);
+
+  // What makes a denial no verdict: a pattern that does not compile, a host that could not answer.
+  [[nodiscard]] std::optional<Error> broken() const;
 
   friend class SlotFiller;
 

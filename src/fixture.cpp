@@ -43,7 +43,7 @@ bool means_directory(std::string_view text) {
 }
 
 tl::unexpected<PathFailure> fail(DenialCode code) {
-  return tl::unexpected(PathFailure{code, "", ""});
+  return tl::unexpected(PathFailure{code, "", "", 0});
 }
 
 enum class FileKind : std::uint8_t { file, directory, link };

@@ -49,6 +49,7 @@ struct Node {
 class Document {
  public:
   [[nodiscard]] const Node& node(std::uint32_t id) const { return nodes_[id]; }
+  [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(nodes_.size()); }
   [[nodiscard]] const Node& root() const { return nodes_[0]; }
   [[nodiscard]] std::uint32_t id(const Node& node) const {
     return static_cast<std::uint32_t>(&node - nodes_.data());

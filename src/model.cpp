@@ -72,7 +72,8 @@ Location Policy::locate(Place place, bool of_key) const {
 
 std::string Policy::pointer(Place place) const {
   if (place.source >= sources.size()) return {};
-  return sources[place.source]->pointer(place.node);
+  const std::string above = place.source < source_pointers.size() ? source_pointers[place.source] : std::string();
+  return above + sources[place.source]->pointer(place.node);
 }
 
 const Command* Policy::find(std::string_view command_name) const {

@@ -316,6 +316,7 @@ struct Policy {
   std::string file;    // policy.json as it was opened, absolute
   std::string sha256;  // of all bytes read, in the order in which they were read
   std::vector<std::shared_ptr<const json::Document>> sources;
+  std::vector<std::string> source_pointers;  // one a source: where its root stands in the whole ("/commands/ls")
   std::vector<Variable> variables;
   std::vector<Root> deny_paths;  // globs; a variable may be the first component
   DenyWalk deny_walk;
@@ -323,6 +324,7 @@ struct Policy {
   std::vector<Command> commands;  // all, or the one requested (directory form)
 
   [[nodiscard]] Location locate(Place place, bool of_key = false) const;
+  // In the whole policy, whichever file it stands in; the pointer of locate() is the one in that file.
   [[nodiscard]] std::string pointer(Place place) const;
   [[nodiscard]] const Command* find(std::string_view command_name) const;
 };

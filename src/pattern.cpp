@@ -213,6 +213,7 @@ Compiled compile(std::string_view pattern) {
 
 struct PatternCache::Impl {
   std::map<std::string, Compiled, std::less<>> compiled;
+  std::string invalid;
 };
 
 PatternCache::PatternCache() : impl_(std::make_unique<Impl>()) {}
@@ -225,11 +226,16 @@ PatternCache::Match PatternCache::full_match(std::string_view pattern, std::stri
   }
   const Compiled& compiled = found->second;
   if (compiled.sequence) return matches_sequence(*compiled.sequence, text) ? Match::yes : Match::no;
-  if (!compiled.engine->ok()) return Match::invalid;
+  if (!compiled.engine->ok()) {
+    if (impl_->invalid.empty()) impl_->invalid = pattern;
+    return Match::invalid;
+  }
   const auto size = static_cast<std::size_t>(compiled.engine->ProgramSize());
   if (size > 0 && text.size() > kEngineSteps / size) return Match::limit;
   return re2::RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *compiled.engine) ? Match::yes : Match::no;
 }
+
+const std::string& PatternCache::invalid() const noexcept { return impl_->invalid; }
 
 std::string pattern_problem(std::string_view pattern) {
   const Compiled compiled = compile(pattern);

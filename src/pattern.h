@@ -19,6 +19,8 @@ class PatternCache {
 
   enum class Match : std::uint8_t { yes, no, limit, invalid };  // limit: the engine's memory bound was met
   [[nodiscard]] Match full_match(std::string_view pattern, std::string_view text);
+  // The first pattern that did not compile; empty: none so far.
+  [[nodiscard]] const std::string& invalid() const noexcept;
 
  private:
   struct Impl;

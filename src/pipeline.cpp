@@ -52,7 +52,9 @@ Expected<Request> take_request(const Invocation& in) {
   if (in.request_file.empty()) return in.request;
   auto text = read_request_file(in.request_file);
   if (!text) return tl::make_unexpected(text.error());
-  return parse_request(in.request_file == "-" ? "request" : in.request_file, std::move(*text));
+  auto request = parse_request(in.request_file == "-" ? "request" : in.request_file, std::move(*text));
+  if (!request && request.error().step.empty()) request.error().step = "request";
+  return request;
 }
 
 // The name under which the policy would know token 0; empty when it cannot be a command's name at all.
@@ -68,7 +70,9 @@ Expected<Policy> load(const Invocation& in, const LoadScope& scope) {
   if (!path) return tl::make_unexpected(path.error());
   if (auto none = refuse_ceiling(); !none) return tl::make_unexpected(none.error());
   const std::unique_ptr<PolicyFiles> files = make_policy_files();
-  return load_policy(*path, *files, scope);
+  auto policy = load_policy(*path, *files, scope);
+  if (!policy && policy.error().step.empty()) policy.error().step = "policy";
+  return policy;
 }
 
 // What evaluation could not know: deny_paths inside granted directories, and the runtime closure.

@@ -62,7 +62,7 @@ class Gatherer {
     if (known != by_path_.end()) return known->second;
     const std::size_t index = out_.size();
     out_.emplace_back().path = file_path;
-    out_[index].root = read(file_path, unwrap(files_.read(file_path)));
+    out_[index].root = read(file_path, unwrap(files_.read(file_path)), "");
     stack_.push_back(index);
     if (stack_.size() > kMaxIncludeDepth + 1) {
       refuse(*including,
@@ -90,12 +90,14 @@ class Gatherer {
   [[nodiscard]] const std::unordered_set<std::string_view>& overridden() const { return overridden_; }
 
  private:
-  Item read(std::string file, std::string text) {
+  // above: where the file's root stands in the whole policy.
+  Item read(std::string file, std::string text, std::string above) {
     digest_.add(text);
     auto parsed = json::parse(std::move(file), std::move(text), json::Comments::allow);
     if (!parsed) throw DecodeFailure{from_parse_error(std::move(parsed.error()), ErrorCode::policy_invalid)};
     std::vector<std::shared_ptr<const json::Document>>& sources = context_.policy.sources;
     sources.push_back(*parsed);
+    context_.policy.source_pointers.push_back(std::move(above));
     const Item root{sources.back().get(), &sources.back()->root(), static_cast<std::uint32_t>(sources.size() - 1),
                     ErrorCode::policy_invalid};
     expect_kind(root, json::Kind::object);
@@ -152,7 +154,7 @@ class Gatherer {
       }
       std::optional<std::string> text = unwrap(files_.read_command(directory, name));
       if (!text) continue;
-      const Item root = read(path, std::move(*text));
+      const Item root = read(path, std::move(*text), "/commands/" + name);
       file_names_.push_back(std::make_unique<std::string>(name));
       out_[index].command_files.push_back(root);
       define(Named::command, *file_names_.back(), root);

@@ -23,7 +23,7 @@ namespace {
 constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
 
 tl::unexpected<PathFailure> refuse(DenialCode code, std::string message, std::string expected = {}) {
-  return tl::make_unexpected(PathFailure{code, std::move(message), std::move(expected)});
+  return tl::make_unexpected(PathFailure{code, std::move(message), std::move(expected), 0});
 }
 
 bool escapes(int number) { return number == EXDEV || number == ELOOP; }
@@ -95,6 +95,7 @@ class SystemResolver final : public PathResolver {
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
   PathResult<UniqueFd> open_stdin_file(const Grant& checked) override;
+  std::optional<Error> broken() const override;
 
  private:
   struct Named {
@@ -110,7 +111,13 @@ class SystemResolver final : public PathResolver {
   PathResult<Grant> absent(const Candidate& candidate, int number, bool trailing, const PathType& type);
   PathResult<void> add_parent(const Candidate& candidate, Grant& grant);
 
+  // Remembers that a call failed for want of something of the host's, and not because of what is there.
+  void note(int number) {
+    if (number == EMFILE || number == ENFILE || number == ENOMEM || number == EIO) exhausted_ = number;
+  }
+
   Roots roots_;
+  int exhausted_ = 0;           // errno
   std::string current_;         // physical path of the directory last entered
   Trust trust_ = Trust::root;   // of the command last identified; programs in its exec list meet the same rule
 };
@@ -127,7 +134,19 @@ PathResult<Binary> SystemResolver::binary(const Command& command, std::string_vi
   for (const Root& root : exec) {
     if (std::optional<std::string> text = expand(root)) programs.push_back(*std::move(text));
   }
-  return identify_binary(command, as_named, programs);
+  PathResult<Binary> identified = identify_binary(command, as_named, programs);
+  if (!identified) note(identified.error().sys_errno);
+  return identified;
+}
+
+std::optional<Error> SystemResolver::broken() const {
+  if (exhausted_ == 0) return std::nullopt;
+  Error error;
+  error.message = "the host could not answer: " + errno_text(exhausted_);
+  error.step = "resolve";
+  error.sys_errno = exhausted_;
+  error.hint = "raise the limits of the process that starts safe-exec (RLIMIT_NOFILE, memory)";
+  return error;
 }
 
 std::string SystemResolver::absolute(std::string_view text) const {
@@ -141,6 +160,7 @@ std::vector<Candidate> SystemResolver::candidates(const std::string& name, const
   const std::vector<std::string_view> components = components_of(name);
   for (const Root& root : within) {
     const OpenedRoot& opened = roots_.open(root);
+    note(opened.sys_errno);
     if (!opened.problem.empty()) continue;
     auto rest = below(components, opened.configured);
     if (!rest) rest = below(components, opened.physical);
@@ -191,6 +211,7 @@ PathResult<Grant> SystemResolver::beneath(const Candidate& candidate, const std:
   UniqueFd fd = open_candidate(candidate, O_PATH);
   if (fd) return existing(candidate, std::move(fd), type);
   const int number = errno;
+  note(number);
   if (escapes(number)) return refuse(DenialCode::path_outside, "the path leads outside through a symbolic link");
   if (number == ENOENT || number == ENOTDIR) return absent(candidate, number, trailing, type);
   return refuse(DenialCode::path_not_found, name + ": " + errno_text(number));
@@ -288,7 +309,10 @@ PathResult<PathResolver::Directory> SystemResolver::enter(std::optional<std::str
   Directory directory;
   if (!text) {
     directory = {roots_.start_dir().physical, UniqueFd(::fcntl(roots_.start_dir().fd.get(), F_DUPFD_CLOEXEC, 3))};
-    if (!directory.fd) return refuse(DenialCode::cwd_not_allowed, errno_text(errno));
+    if (!directory.fd) {
+      note(errno);
+      return refuse(DenialCode::cwd_not_allowed, errno_text(errno));
+    }
   } else {
     PathType type;
     type.access = PathAccess::stat;
@@ -318,6 +342,7 @@ bool SystemResolver::names_existing(std::string_view text, const std::vector<Roo
 
 std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess access, bool executable) {
   const OpenedRoot& opened = roots_.open(root);
+  note(opened.sys_errno);
   if (!opened.problem.empty()) return std::nullopt;
   const mode_t mode = opened.status.st_mode;
   const bool stat_only = access == PathAccess::stat;
@@ -328,10 +353,12 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   Grant grant;
   if (executable && S_ISREG(mode)) {
     auto checked = check_executable(opened.physical, trust_);
+    if (!checked) note(checked.error().sys_errno);
     if (!checked || !same_inode(checked->status, opened.status)) return std::nullopt;
     grant.fd = std::move(checked->fd);
   } else {
     grant.fd = UniqueFd(::fcntl(opened.fd.get(), F_DUPFD_CLOEXEC, 3));
+    if (!grant.fd) note(errno);
   }
   if (!grant.fd) return std::nullopt;
   grant.path = opened.physical;
@@ -357,6 +384,7 @@ PathResult<UniqueFd> SystemResolver::open_stdin_file(const Grant& checked) {
   }
   UniqueFd fd = reopen(checked.fd.get(), O_RDONLY);
   if (!fd || ::fstat(fd.get(), &after) != 0) {
+    note(errno);
     return refuse(DenialCode::path_not_found, checked.path + ": " + errno_text(errno), "a readable file");
   }
   if (!same_inode(before, after)) return refuse(DenialCode::path_not_found, checked.path + " changed");

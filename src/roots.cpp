@@ -52,11 +52,12 @@ std::string physical_or_same(const std::string& path) {
 
 OpenedRoot opened(std::string configured, Walked walked) {
   return {std::move(configured), std::move(walked.path),  std::move(walked.fd),
-          walked.status,         std::move(walked.links), {}};
+          walked.status,         std::move(walked.links), {}, 0};
 }
 
-OpenedRoot unusable(std::string configured, std::string problem) {
+OpenedRoot unusable(std::string configured, std::string problem, int number = 0) {
   OpenedRoot root;
+  root.sys_errno = number;
   root.configured = std::move(configured);
   root.problem = std::move(problem);
   return root;
@@ -191,7 +192,7 @@ const OpenedRoot& Roots::open(const Root& root) {
 OpenedRoot Roots::open_fresh(const Root& root) const {
   if (root.variable.empty()) {
     auto walked = walk_root(root.path);
-    return walked ? opened(root.path, *std::move(walked)) : unusable(root.path, describe(walked.error()));
+    return walked ? opened(root.path, *std::move(walked)) : unusable(root.path, describe(walked.error()), walked.error().sys_errno);
   }
   const OpenedRoot* const value = variable(root.variable);
   if (value == nullptr) return unusable("${" + root.variable + '}', "${" + root.variable + "} has no value");
@@ -202,7 +203,8 @@ OpenedRoot Roots::open_fresh(const Root& root) const {
   below.fd = open_beneath(value->fd.get(), root.path, O_PATH,
                           RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   if (!below.fd || ::fstat(below.fd.get(), &below.status) != 0) {
-    return unusable(below.configured, below.configured + ": " + errno_text(errno));
+    const int number = errno;
+    return unusable(below.configured, below.configured + ": " + errno_text(number), number);
   }
   std::optional<std::string> physical = path_of(below.fd.get());
   if (!physical) return unusable(below.configured, below.configured + " has no name");

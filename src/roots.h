@@ -21,6 +21,7 @@ struct OpenedRoot {
   struct stat status {};
   std::vector<Symlink> links;
   std::string problem;     // not empty: it matches nothing, and why
+  int sys_errno = 0;       // of the call that failed, when that is the problem
 };
 
 class Roots {

@@ -149,7 +149,8 @@ class Surroundings(SandboxTest):
                 _, status = os.waitpid(pid, 0)
             self.assertEqual(os.waitstatus_to_exitcode(status), expected, closed)
             if expected == 0:
-                self.assertEqual(json.load(open(marker))["stdout"], "x\n")
+                with open(marker) as out:
+                    self.assertEqual(json.load(out)["stdout"], "x\n")
 
     def test_a_full_device(self):
         with open("/dev/full", "wb") as full:

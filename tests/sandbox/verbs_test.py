@@ -35,6 +35,12 @@ class Check(SandboxTest):
         self.assertEqual(self.check(policy, ["ls"])[1]["denied"]["code"], "rule_denies")
         self.assertEqual(self.check(self.write("bad", "{"), ["ls"])[0], 2)
 
+    def test_a_pattern_that_does_not_compile_is_the_policys_error(self):
+        policy = self.policy({"echo": {"path": "/usr/bin/echo", "operands": [{"name": "t", "type": {"regex": "(a"}}]}})
+        status, answer = self.check(policy, ["echo", "a"])
+        self.assertEqual((status, answer["error"]["code"]), (2, "policy_invalid"))
+        self.assertEqual(answer["error"]["location"]["pointer"], "/commands/echo/operands/0/type/regex")
+
     def test_explain_shows_the_trace_and_the_whole_plan(self):
         self.write("ws/f", "x")
         status, answer = self.check(self.policy(LS), ["ls", "-l", "f"], "--explain")
@@ -106,7 +112,11 @@ class Policy(SandboxTest):
         self.write("p/commands/echo.json", json.dumps({"path": "/usr/bin/echo"}))
         self.write("p/commands/broken.json", "{")
         policy = os.path.join(self.dir, "p")
-        self.assertEqual(self.run_json(policy, ["echo"])[0], 0)
+        status, result = self.run_json(policy, ["echo"])
+        self.assertEqual((status, result["command"]["rule"]), (0, "/commands/echo"))
+        denied = self.run_json(policy, ["echo", "-x"])[1]["denied"]
+        self.assertTrue(denied["rule"].startswith("/commands/echo"), denied)
+        self.assertEqual((os.path.basename(denied["location"]["file"]), denied["location"]["pointer"]), ("echo.json", ""), denied)
         self.assertEqual(self.run_json(policy, ["broken"])[1]["error"]["code"], "policy_invalid")
         self.assertEqual(self.run_json(policy, ["../policy"])[1]["denied"]["code"], "command_not_allowed")
         self.assertEqual(self.call(["policy", "validate", policy])[0], 2)

@@ -40,7 +40,7 @@ class Scripted final : public PathResolver {
   PathResult<Binary> binary(const Command& command, std::string_view as_named, const std::vector<Root>& exec,
                             bool assume_installed) override {
     ++asked_for_binary;
-    if (binary_code) return tl::unexpected(PathFailure{*binary_code, "no such program", "the program"});
+    if (binary_code) return tl::unexpected(PathFailure{*binary_code, "no such program", "the program", 0});
     return below_->binary(command, as_named, exec, assume_installed);
   }
   PathResult<Directory> enter(std::optional<std::string_view> text, const std::vector<Root>& within) override {
@@ -49,7 +49,7 @@ class Scripted final : public PathResolver {
   }
   PathResult<Grant> path(std::string_view text, const PathType& type) override {
     ++touched;
-    if (path_code) return tl::unexpected(PathFailure{*path_code, "", ""});
+    if (path_code) return tl::unexpected(PathFailure{*path_code, "", "", 0});
     PathResult<Grant> grant = below_->path(text, type);
     if (grant && absent) grant->exists = false;
     if (grant && !physical.empty()) grant->path = physical;
@@ -170,13 +170,20 @@ TEST_CASE("evaluate: sizes are bounded before anything else is read") {
 }
 
 TEST_CASE("evaluate: a pattern that cannot be tried within bounds denies") {
+  const Policy policy = with_commands(
+      R"("c": {"path": "/b/c", "operands": [{"name": "r", "type": {"regex": "(ab|cd|ef){0,900}", "max_len": 131072}}]})");
+  CHECK(decide(policy, {"c", "abcd"}).code == "allow");
+  CHECK(decide(policy, {"c", std::string(130000, 'a')}).code == "pattern_limit");
+}
+
+TEST_CASE("evaluate: a pattern that does not compile is the policy's error, not a verdict") {
   Policy policy = with_commands(R"("c": {"path": "/b/c", "operands": [{"name": "r", "type": "word"}]})");
   CHECK(decide(policy, {"c", "a"}).code == "allow");
   auto broken = std::make_shared<Type>();
   broken->kind = Type::Kind::regex;
   broken->text = "(";
   (*policy.commands[0].node.operands)[0].types = {broken};
-  CHECK(decide(policy, {"c", "a"}).code == "pattern_limit");
+  CHECK(decide(policy, {"c", "a"}).code == "error:policy_invalid");
 }
 
 TEST_CASE("evaluate: identity and existence are asked last, and only of lines that are allowed otherwise") {

@@ -221,7 +221,8 @@ TEST_CASE("policy: a directory loads only the command that is asked for") {
   REQUIRE(one->commands.size() == 2);
   REQUIRE(one->find("a") != nullptr);
   CHECK(one->find("a")->defaults->timeout_ms == 7);
-  CHECK(one->pointer(one->find("a")->node.place).empty());
+  CHECK(one->pointer(one->find("a")->node.place) == "/commands/a");
+  CHECK(one->locate(one->find("a")->node.place).pointer.empty());
   CHECK(one->locate(one->find("a")->node.place).file == "/p/commands/a.json");
   CHECK(one->file == "/p/policy.json");
   const Expected<Policy> none = load(files, {false, "zzz"}, "/p");
