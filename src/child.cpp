@@ -204,7 +204,7 @@ void run_mount(const ChildPlan& plan, Run& run, long root, size_t item) {
       bind(plan, run, root, op, item);
       break;
     case MountOp::read_only:
-      must(plan, set_attributes(root, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, true),
+      must(plan, set_attributes(root, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, true),
            Step::mount_read_only, item);
       break;
     case MountOp::writable: {

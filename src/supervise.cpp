@@ -197,11 +197,12 @@ LayerStatus limits_status(const Attempts& attempts, const Launch& launch, const 
     const std::string why = attempts.reason(Layer::limits);
     return {Layer::limits, why.empty() ? LayerState::off : LayerState::not_enforced, why, 0};
   }
-  std::string partial = launch.limits.partial;
   for (const Message& note : watched.notes) {
-    if (note.step == Step::process_limit) partial = "processes are not limited: RLIMIT_NPROC does not bind root";
+    if (note.step != Step::process_limit) continue;
+    return {Layer::limits, LayerState::partial, "processes are not limited: RLIMIT_NPROC does not bind root", 0};
   }
-  return {Layer::limits, partial.empty() ? LayerState::enforced : LayerState::partial, partial, 0};
+  const LimitPlan& limits = launch.limits;
+  return {Layer::limits, limits.partial ? LayerState::partial : LayerState::enforced, limits.detail, 0};
 }
 
 LayerStatus tree_status(const Launch& launch, const Watched& watched) {

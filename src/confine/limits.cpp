@@ -60,15 +60,17 @@ void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& 
   if (::getuid() == 0) {  // the kernel exempts the outer root from RLIMIT_NPROC, also inside a user namespace
     if (namespaces.pid && own_pid_max()) {
       plan.pid_max = std::to_string(300 + processes + 1);  // 300 numbers are reserved; the reaper takes one
-      plan.partial = "processes are limited by numbers of the pid namespace, up to 300 more at first";
+      plan.detail = "processes are limited by kernel.pid_max of the pid namespace, up to 300 more at first";
     } else {
-      plan.partial = "processes are not limited: RLIMIT_NPROC does not bind root";
+      plan.detail = "processes are not limited: RLIMIT_NPROC does not bind root";
+      plan.partial = true;
     }
   }
   std::int64_t others = 1;  // the reaper
   if (!namespaces.user && ::getuid() != 0) {
     others += threads_of_user();
-    plan.partial = "processes are counted together with the user's others";
+    plan.detail = "processes are counted together with the user's others";
+    plan.partial = true;
   }
   add_if(plan, RLIMIT_NPROC, processes + others, 1);
 }

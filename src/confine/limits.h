@@ -14,7 +14,8 @@ namespace safe_exec {
 struct LimitPlan {
   std::vector<Limit> limits;
   std::string pid_max;  // written to the pid namespace's kernel.pid_max; empty: not
-  std::string partial;  // what this host does not limit as the plan says; empty: all holds
+  std::string detail;   // how this host limits otherwise than the plan says
+  bool partial = false; // less than the plan says
 };
 
 [[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces);

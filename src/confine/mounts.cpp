@@ -20,7 +20,7 @@
 namespace safe_exec {
 namespace {
 
-enum class Level : std::uint8_t { read, device, write };
+enum class Level : std::uint8_t { read, write };
 
 struct Bind {
   std::string source;  // physical
@@ -85,8 +85,9 @@ class RootPlanner {
       if (!grant.fd || !grant.exists) continue;
       const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
       if (no_content && !options_.landlock) continue;  // only Landlock keeps the content of a bind from the command
-      const bool writes = grant.access > PathAccess::read;
-      const Level level = grant.origin == Origin::device ? Level::device : writes ? Level::write : Level::read;
+      // A device is written through a read-only mount as well; only its file system is not.
+      const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
+      const Level level = writes ? Level::write : Level::read;
       add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program));
       if (grant.access == PathAccess::replace && grant.parent) {
         add(parent_of(grant.path), grant.parent.get(), true, Level::write);
@@ -231,8 +232,8 @@ class RootPlanner {
     op.executed = bind.executed;
     const bool in_tmp = own_tmp_ && path.starts_with("/tmp/");
     op.beneath = cover(path) != nullptr || in_tmp;
-    if (bind.level == Level::device) op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
     if (bind.level == Level::write) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    else if (bind.directory) op.attributes = MOUNT_ATTR_NODEV;  // the rest is set for all of them at once
     root_.ops.push_back(op);
   }
 

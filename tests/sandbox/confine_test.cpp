@@ -333,3 +333,89 @@ TEST_CASE("confine: a Unix socket is reached when it is granted, in a minimal ro
   CHECK(!has(run([&] { return connects(false); }).out, "connected"));
   CHECK(!has(run([&] { return connects(true); }, {Who::ordinary, kNoNamespaces, [] {}}).out, "connected"));
 }
+
+TEST_CASE("confine: a script runs through its interpreter, and by name as by descriptor") {
+  Directory work;
+  work.write("script", "#!/bin/bash -e\necho \"$0 $1 $-\" | tr -d '\\n'; /bin/true\n");
+  for (const Named& host : hosts()) {
+    for (const ExecBy by : {ExecBy::fd, ExecBy::path}) {
+      CAPTURE(host.name);
+      const Ran ran = on(host, Who::ordinary, [&] {
+        Plan plan = shell("");
+        plan.argv = {work.path("script"), "one"};
+        plan.exec_by = by;
+        plan.binary.path = work.path("script");
+        plan.binary.script = true;
+        plan.binary.interpreter = "/bin/bash";
+        plan.binary.interpreter_args = {"-e"};
+        plan.binary.interpreter_fd = std::move(plan.binary.fd);
+        plan.binary.fd = UniqueFd(::open(work.path("script").c_str(), O_PATH | O_CLOEXEC));
+        plan.grants.push_back(grant_of(work.path("script"), PathAccess::read));
+        return plan;
+      });
+      CHECK_MESSAGE(ran.out == work.path("script") + " one ehB", ran.err << ran.ending);
+    }
+  }
+}
+
+TEST_CASE("confine: a program executed by name is found under it, and another file there is not executed") {
+  Directory work;
+  for (const Named& host : hosts()) {
+    CAPTURE(host.name);
+    const Ran ran = on(host, Who::ordinary, [] {
+      Plan plan = plan_of({"/bin/echo", "hi"});
+      plan.exec_by = ExecBy::path;
+      return plan;
+    });
+    CHECK_MESSAGE(ran.out == "hi\n", ran.ending);
+    const bool landlock = has(ran.layers, "landlock: enforced");
+    const Ran swapped = on(host, Who::ordinary, [&] {
+      Plan plan = plan_of({"/bin/echo", "hi"});
+      plan.exec_by = ExecBy::path;
+      plan.binary.path = "/bin/uname";  // as if it had become another file after the check
+      return plan;
+    });
+    if (landlock) CHECK_MESSAGE(!has(swapped.out, "Linux"), swapped.ending);
+  }
+}
+
+TEST_CASE("confine: a grant of the whole root is read-only and holds the others") {
+  Directory work;
+  ::chmod(work.path().c_str(), 0777);  // root has no capability to pass by the owner
+  for (const Who who : kBoth) {
+    const Ran ran = run(
+        [&] {
+          Plan plan = shell("ls -d /etc/passwd; echo x > " + work.path("f") + "; echo x > /etc/safe-exec-test;"
+                            "echo x > /tmp/safe-exec-test; chmod 777 /etc/passwd; true");
+          plan.grants.push_back(grant_of("/", PathAccess::read));
+          plan.grants.push_back(grant_of(work.path(), PathAccess::write));
+          return plan;
+        },
+        {who, {}, [] {}});
+    CHECK_MESSAGE(ran.out == "/etc/passwd\n", ran.ending << ran.err);
+    CHECK(has(ran.layers, "mount_namespace: enforced"));
+    CHECK(read_text(work.path("f")) == "x\n");
+    CHECK(::access("/etc/safe-exec-test", F_OK) != 0);
+    CHECK(::access("/tmp/safe-exec-test", F_OK) != 0);
+    (void)::unlink(work.path("f").c_str());
+  }
+}
+
+TEST_CASE("confine: replace lets a file be saved by rename") {
+  Directory work;
+  for (const Named& host : hosts()) {
+    CAPTURE(host.name);
+    work.write("file", "old");
+    const Ran ran = on(host, Who::ordinary, [&] {
+      Plan plan = shell("cd " + work.path() + " && echo new > .tmp && mv .tmp file && cat file && mkdir sub");
+      Grant grant = grant_of(work.path("file"), PathAccess::replace);
+      grant.parent = UniqueFd(::open(work.path().c_str(), O_PATH | O_CLOEXEC));
+      grant.leaf = "file";
+      plan.grants.push_back(std::move(grant));
+      return plan;
+    });
+    CHECK_MESSAGE(ran.out == "new\n", ran.err);
+    if (has(ran.layers, "landlock: enforced")) CHECK(ran.ending == "exited 1");
+    (void)::rmdir(work.path("sub").c_str());
+  }
+}

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -152,6 +153,7 @@ Ran run(const std::function<Plan()>& make, const Host& host) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return {.ending = "no pipe"};
   const pid_t child = ::fork();
   if (child == 0) {
+    for (const int fatal : {SIGSEGV, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGINT}) (void)::signal(fatal, SIG_DFL);  // not doctest's
     become(host.who);
     host.before();
     std::string answer;
