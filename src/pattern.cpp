@@ -23,6 +23,8 @@ constexpr std::int64_t kEngineBytes = 8LL << 20;
 constexpr std::size_t kEngineSteps = std::size_t{1} << 28U;
 constexpr std::size_t kMaxRepeat = 1000;  // RE2's own bound on {m,n}; above it RE2 must be the one to refuse
 constexpr std::size_t kUnbounded = static_cast<std::size_t>(-1);
+constexpr std::size_t kSplitRepeat = 10;        // the longest {m,n} that split_repeats leaves
+constexpr std::size_t kMaxSplitPattern = 4096;  // bytes; splitting may lengthen a pattern a hundredfold
 
 // One item of a plain sequence: a set of ASCII characters, min to max times.
 struct Item {
@@ -58,7 +60,49 @@ class SequenceReader {
     return items;
   }
 
+  // Such sequences in groups and alternatives, as split_repeats rewrites them. A group's own repetition stays.
+  // No set begins with '?' or '*': (?i), which changes how the rest is read, (* and |* end the reading there.
+  std::optional<std::string> split() {
+    std::string out;
+    while (!rest_.empty()) {
+      const std::string_view start = rest_;
+      const auto consumed = [&] { return start.substr(0, start.size() - rest_.size()); };
+      Item item;
+      if (start.front() == '(' || start.front() == '|') {
+        rest_.remove_prefix(start.substr(0, 3) == "(?:" ? 3 : 1);
+        out += consumed();
+      } else if (start.front() == ')') {
+        rest_.remove_prefix(1);
+        if (!read_repeat(item)) return std::nullopt;
+        out += consumed();
+      } else {
+        if (!read_set(item.set)) return std::nullopt;
+        const std::string_view set = consumed();
+        if (!read_repeat(item)) return std::nullopt;
+        out += (item.max == kUnbounded ? item.min : item.max) > kSplitRepeat ? split_item(set, item)
+                                                                             : std::string(consumed());
+      }
+    }
+    return out;
+  }
+
  private:
+  // X{a,b}X{c,d} is X{a+c,b+d}. Each part takes as much of the minimum as it can hold, so that none is {m,n} with
+  // m > n; with no maximum all parts but the last are exact.
+  static std::string split_item(std::string_view set, const Item& item) {
+    const bool unbounded = item.max == kUnbounded;
+    std::string out = "(?:";
+    std::size_t min = item.min;
+    for (std::size_t left = unbounded ? item.min : item.max; left > 0;) {
+      const std::size_t high = std::min(left, kSplitRepeat), low = std::min(min, high);
+      left -= high;
+      min -= low;
+      out.append(set).append("{" + std::to_string(low) + ",");
+      out += unbounded && left == 0 ? "}" : std::to_string(high) + "}";
+    }
+    return out + ")";
+  }
+
   bool read_set(std::bitset<128>& set) {
     if (rest_.front() == '[') return read_class(set);
     if (rest_.front() != '\\' && std::string_view(".]{}()*+?|^$").find(rest_.front()) != std::string_view::npos) {
@@ -197,14 +241,21 @@ struct Compiled {
   std::unique_ptr<re2::RE2> engine;  // when it is not a sequence
 };
 
+std::unique_ptr<re2::RE2> make_engine(std::string_view pattern) {
+  re2::RE2::Options options;  // UTF-8, Perl classes, leftmost-first; '$' is the end of the text only
+  options.set_log_errors(false);
+  options.set_never_capture(true);
+  options.set_max_mem(kEngineBytes);
+  return std::make_unique<re2::RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
+}
+
 Compiled compile(std::string_view pattern) {
   Compiled compiled{SequenceReader(pattern).read(), nullptr};
-  if (!compiled.sequence) {
-    re2::RE2::Options options;  // UTF-8, Perl classes, leftmost-first; '$' is the end of the text only
-    options.set_log_errors(false);
-    options.set_never_capture(true);
-    options.set_max_mem(kEngineBytes);
-    compiled.engine = std::make_unique<re2::RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
+  if (compiled.sequence) return compiled;
+  compiled.engine = make_engine(pattern);
+  if (compiled.engine->error_code() == re2::RE2::ErrorRepeatSize) {
+    // When this does not help either, the error stays that of the pattern as it is written.
+    if (auto split = make_engine(split_repeats(pattern)); split->ok()) compiled.engine = std::move(split);
   }
   return compiled;
 }
@@ -236,6 +287,11 @@ PatternCache::Match PatternCache::full_match(std::string_view pattern, std::stri
 }
 
 const std::string& PatternCache::invalid() const noexcept { return impl_->invalid; }
+
+std::string split_repeats(std::string_view pattern) {
+  if (pattern.size() > kMaxSplitPattern) return std::string(pattern);
+  return SequenceReader(pattern).split().value_or(std::string(pattern));
+}
 
 std::string pattern_problem(std::string_view pattern) {
   const Compiled compiled = compile(pattern);

@@ -30,6 +30,12 @@ class PatternCache {
 // Empty when the pattern is inside RE2's language and bounds; else why not.
 [[nodiscard]] std::string pattern_problem(std::string_view pattern);
 
+// The same language written with shorter repetitions of a character or class: X{0,25} as
+// (?:X{0,10}X{0,10}X{0,5}). RE2 bounds the product of nested maxima by 1000 although X{0,127}(/X{0,127}){0,8} is
+// small enough for its memory bound; what it refuses for that is tried once more in this form. A pattern that is
+// not read here with certainty is returned as it is.
+[[nodiscard]] std::string split_repeats(std::string_view pattern);
+
 // Globs of deny_paths on an absolute physical path: '*' and '?' within a component, '**' any number of
 // components, ASCII case-insensitive; "X/**" matches X too; what lies below a match matches.
 // A glob that does not begin with '/' is anchored nowhere ("**/.env").

@@ -1,6 +1,9 @@
 // Unit tests of examples: what is run, what fails, and what the hermetic file system holds.
 #include "examples.h"
 
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -44,6 +47,19 @@ TEST_CASE("examples: a wrong expectation, a wrong code and a denied instead fail
   CHECK(results[0].found == "option_not_allowed");
   CHECK(results[0].message.find("no") != std::string::npos);
   CHECK(results[1].found == "allow");
+}
+
+TEST_CASE("examples: those of the policy that POLICY.md shows hold") {
+  std::ifstream stream(std::string(TESTS_DIR) + "/loader/example.json");
+  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  const Policy policy = matcher::load(nlohmann::ordered_json::parse(text).at(0).at("policy").dump());
+  const std::vector<ExampleResult> results = results_of(policy);
+  REQUIRE(results.size() == 5);  // two allowed, two denied, the hint's instead
+  for (const ExampleResult& result : results) {
+    CAPTURE(result.pointer);
+    CAPTURE(result.message);
+    CHECK(result.passed);
+  }
 }
 
 TEST_CASE("examples: variables have their defaults, or a place of their own") {

@@ -11,6 +11,7 @@ using safe_exec::glob_matches;
 using safe_exec::glob_may_match_below;
 using safe_exec::pattern_problem;
 using safe_exec::PatternCache;
+using safe_exec::split_repeats;
 using Match = safe_exec::PatternCache::Match;
 
 namespace {
@@ -44,6 +45,37 @@ std::string random_text(std::mt19937& random) {
                                      "A", "\n", "{", "\xff", "_", " ", "+", "1"};
   std::string text;
   for (std::size_t i = random() % 9; i > 0; --i) text += pick(random, kPieces);
+  return text;
+}
+
+// Groups, alternatives and repetitions on both sides of what split_repeats leaves whole; some RE2 refuses.
+std::string random_nested(std::mt19937& random, int depth) {
+  constexpr const char* kSets[] = {"a", "b", "[ab]", "[a-c-]", "\\.", "\\-", " ", "(?i)a", "[^b]", "."};
+  constexpr const char* kRepeats[] = {"",       "",      "*",   "+",      "?",       "{0,11}", "{11}",  "{3,25}",
+                                      "{9,12}", "{12,}", "{0}", "{0,20}", "{20,21}", "{2,3}",  "{10,}", "{10}"};
+  constexpr const char* kGroups[] = {"(", "(?:"};
+  constexpr const char* kGroupRepeats[] = {"", "", "?", "*", "{0,2}", "{1,3}", "{2}", "+", "{1,2}?"};
+  std::string pattern;
+  for (std::size_t i = 1 + random() % 3; i > 0; --i) {
+    if (depth > 0 && random() % 3 == 0) {
+      pattern += pick(random, kGroups) + random_nested(random, depth - 1) + ")" + pick(random, kGroupRepeats);
+    } else {
+      const std::size_t plain = random() % 16 == 0 ? 10 : 7;  // the last three are not read by the splitter
+      pattern += std::string(kSets[random() % plain]) + pick(random, kRepeats);
+    }
+    if (random() % 6 == 0) pattern += "|";
+  }
+  return pattern;
+}
+
+// Runs, so that a count just below, at and above a bound comes up.
+std::string random_runs(std::mt19937& random) {
+  constexpr const char* kPieces[] = {"a", "a", "a", "b", "ab", "c", ".", "-", " ", "A"};
+  std::string text;
+  for (std::size_t i = random() % 4; i > 0; --i) {
+    const std::string piece = pick(random, kPieces);
+    for (std::size_t n = random() % 30; n > 0; --n) text += piece;
+  }
   return text;
 }
 
@@ -126,6 +158,86 @@ TEST_CASE("pattern: bounds of a direct repetition are exact") {
   CHECK(match("a{2,3}a{2}", "aaaaaa") == Match::no);
   CHECK(match("[ab]*a{3}", "abaaa") == Match::yes);
   CHECK(match("[ab]*a{3}", "abaab") == Match::no);
+}
+
+TEST_CASE("pattern: nested repetition above the engine's bound is matched exactly") {
+  const std::string part = "[A-Za-z0-9_][A-Za-z0-9._~^@{}-]{0,127}";
+  const std::string rev = part + "(/" + part + "){0,8}";
+  re2::RE2::Options quiet;
+  quiet.set_log_errors(false);
+  REQUIRE(re2::RE2(rev, quiet).error_code() == re2::RE2::ErrorRepeatSize);  // else this test shows nothing
+  CHECK(pattern_problem(rev).empty());
+  const std::string longest(128, 'a');
+  std::string nine = longest;
+  for (int i = 0; i < 8; ++i) nine += "/" + longest;
+  for (const std::string& text : {std::string("main"), std::string("HEAD~3"), std::string("origin/main"),
+                                  std::string("v1.0^{}"), std::string("HEAD@{1}"), longest, nine}) {
+    CAPTURE(text);
+    CHECK(match(rev, text) == Match::yes);
+  }
+  for (const std::string& text : {std::string(), std::string("-x"), std::string("a//b"), std::string("a/"),
+                                  std::string("/a"), std::string("a/-b"), std::string("a b"), std::string("a:b"),
+                                  longest + "a", nine + "a", nine + "/a", "a/" + longest + "a"}) {
+    CAPTURE(text);
+    CHECK(match(rev, text) == Match::no);
+  }
+  CHECK(match("(a{1000}b){1,2}", std::string(1000, 'a') + "b") == Match::yes);
+  CHECK(match("(a{1000}b){1,2}", std::string(999, 'a') + "b") == Match::no);
+  CHECK(match("(a{600,}b){2}", std::string(600, 'a') + "b" + std::string(900, 'a') + "b") == Match::yes);
+  CHECK(match("(a{600,}b){2}", std::string(600, 'a') + "b" + std::string(599, 'a') + "b") == Match::no);
+}
+
+TEST_CASE("pattern: a repetition is split into an equal one, and what is not read with certainty stays") {
+  CHECK(split_repeats("X{0,25}") == "(?:X{0,10}X{0,10}X{0,5})");
+  CHECK(split_repeats("[ab]{13,25}") == "(?:[ab]{10,10}[ab]{3,10}[ab]{0,5})");
+  CHECK(split_repeats("(\\.{12,}|b){0,80}") == "((?:\\.{10,10}\\.{2,})|b){0,80}");
+  for (const char* same : {"", "a{10}b*c+", "(?i)a{20}", "a{20}?", "a{20}{2}", "\\pL{20}", "\\Qa{20}\\E", "[^a]{20}",
+                           "a{0,1001}", "(*a{20})", "(?P<n>a{20})", "a{20}\\", "a{020}", "é{20}"}) {
+    CAPTURE(same);
+    CHECK(split_repeats(same) == same);
+  }
+  const std::string huge = "[" + std::string(4096, 'a') + "]{20}";
+  CHECK(split_repeats(huge) == huge);
+}
+
+TEST_CASE("pattern: what splitting cannot help keeps the engine's words for the pattern as written") {
+  re2::RE2::Options quiet;
+  quiet.set_log_errors(false);
+  for (const char* bad : {"(a{0,1001}b){2}", "((a{20}b){40}c){40}", "(\\pL{0,127}/){0,9}", "(a{20}{2}|b){60}"}) {
+    CAPTURE(bad);
+    const re2::RE2 engine(bad, quiet);
+    REQUIRE_FALSE(engine.ok());
+    CHECK(pattern_problem(bad) == engine.error());
+    CHECK(match(bad, "a") == Match::invalid);
+  }
+}
+
+TEST_CASE("pattern: a split pattern agrees with the one it came from on random patterns and texts") {
+  std::mt19937 random(20240608);
+  re2::RE2::Options quiet;
+  quiet.set_log_errors(false);
+  int changed = 0, matched = 0, missed = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string pattern = random_nested(random, 2);
+    const std::string split = split_repeats(pattern);
+    const re2::RE2 engine(pattern, quiet), other(split, quiet);
+    CAPTURE(pattern);
+    CAPTURE(split);
+    if (!engine.ok()) continue;
+    REQUIRE(other.ok());
+    if (split == pattern) continue;
+    ++changed;
+    for (int j = 0; j < 20; ++j) {
+      const std::string text = random_runs(random);
+      CAPTURE(text);
+      const bool expected = re2::RE2::FullMatch(text, engine);
+      ++(expected ? matched : missed);
+      REQUIRE(re2::RE2::FullMatch(text, other) == expected);
+    }
+  }
+  CHECK(changed > 1000);
+  CHECK(matched > 500);
+  CHECK(missed > 500);
 }
 
 TEST_CASE("glob: names match at any depth, ASCII case-insensitively") {
