@@ -19,8 +19,8 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <sstream>
 
 #include "runtime.h"
 #include "supervise.h"
@@ -178,7 +178,9 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 
 std::string read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream out;
+  out << in.rdbuf();  // stops where the reading fails, as that of a process that has just gone; an iterator throws
+  return out.str();
 }
 
 int processes_with(const std::string& text) {
