@@ -341,6 +341,8 @@ int run_command(void* argument) {
   for (size_t i = 0; i < plan.limit_count; ++i) {
     must(plan, syscall(SYS_prlimit64, 0, plan.limits[i].resource, &plan.limits[i].soft, nullptr), run.step, i);
   }
+  // Undoes the launch's pinning. It fails only when those processors are gone, and then the kernel chooses others.
+  if (plan.cpus != nullptr) syscall(SYS_sched_setaffinity, 0, plan.cpus_size, plan.cpus);
   run.step = Step::no_new_privs;  // needed by the two layers that follow
   no_new_privileges(plan);
   run.step = Step::landlock;  // after the mounts: a domain forbids them

@@ -71,6 +71,8 @@ struct ChildPlan {
   bool pid_namespace;
   bool drop_bounding;     // CAP_SETPCAP is at hand
   unsigned fd_ceiling;    // 0: close_range(2) works
+  const void* cpus;       // the command's affinity, put back before it executes; null: never changed
+  size_t cpus_size;
   void* stack_top;        // of the command until exec
 };
 

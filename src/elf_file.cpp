@@ -183,6 +183,13 @@ std::uint16_t own_machine() noexcept {
 std::vector<std::string> cached_paths(std::string_view cache, std::string_view name) {
   constexpr std::string_view kOld = "ld.so-1.7.0", kNew = "glibc-ld.so.cache1.1";
   constexpr std::size_t kHeader = 48, kEntry = 24, kOldHeader = 16, kOldEntry = 12;
+#if defined(__x86_64__)
+  constexpr std::uint32_t kWord = 0x0300;  // FLAG_X8664_LIB64
+#elif defined(__aarch64__)
+  constexpr std::uint32_t kWord = 0x0a00;  // FLAG_AARCH64_LIB64
+#else
+  constexpr std::uint32_t kWord = 0;  // told apart by read_object
+#endif
   if (cache.substr(0, kOld.size()) == kOld) {
     const std::size_t count = word_at(cache, 12).value_or(0);
     const std::size_t end = kOldHeader + count * kOldEntry;
@@ -193,6 +200,9 @@ std::vector<std::string> cached_paths(std::string_view cache, std::string_view n
   std::vector<std::string> paths;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t entry = kHeader + i * kEntry;
+    if constexpr (kWord != 0) {
+      if ((word_at(cache, entry).value_or(0) & 0xff00U) != kWord) continue;  // another word size: never of use here
+    }
     const std::size_t key = word_at(cache, entry + 4).value_or(UINT32_MAX);
     // Compared in place: the table has a thousand names and this is on every launch's way.
     if (key >= cache.size() || cache.size() - key <= name.size() || cache[key + name.size()] != '\0') continue;

@@ -66,13 +66,13 @@ Expected<std::string> read_checked(int path_fd, const struct stat& status, const
 class RealPolicyFiles final : public PolicyFiles {
  public:
   Expected<bool> is_directory(std::string_view path) override {
-    const auto walked = walk_trusted(path, Owners::root_or_caller);
+    const auto walked = walks_.walk(path, Owners::root_or_caller);
     if (!walked) return tl::unexpected(walk_error(walked.error()));
     return S_ISDIR(walked->status.st_mode);
   }
 
   Expected<std::string> read(std::string_view path) override {
-    const auto walked = walk_trusted(path, Owners::root_or_caller);
+    const auto walked = walks_.walk(path, Owners::root_or_caller);
     if (!walked) return tl::unexpected(walk_error(walked.error()));
     return read_checked(walked->fd.get(), walked->status, std::string(path));
   }
@@ -121,8 +121,8 @@ class RealPolicyFiles final : public PolicyFiles {
 
  private:
   // O_PATH on directory/commands; empty when there is none.
-  static Expected<UniqueFd> commands_directory(std::string_view directory) {
-    const auto walked = walk_trusted(directory, Owners::root_or_caller);
+  Expected<UniqueFd> commands_directory(std::string_view directory) {
+    const auto walked = walks_.walk(directory, Owners::root_or_caller);
     if (!walked) return tl::unexpected(walk_error(walked.error()));
     auto commands = beneath(walked->fd.get(), "commands", child_path(directory, "commands"));
     if (!commands) return tl::unexpected(std::move(commands.error()));
@@ -148,6 +148,8 @@ class RealPolicyFiles final : public PolicyFiles {
     if (!problem.empty()) return tl::unexpected(walk_error({0, name, problem}));
     return found;
   }
+
+  TrustedWalks walks_;  // one policy's files share their directories
 };
 
 // The value of an environment variable when it is an absolute path, with suffix; else empty.

@@ -15,6 +15,22 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// An object, member by member: nlohmann's initializer lists build and copy an array for every member, which was the
+// larger part of an answer's cost.
+class Object {
+ public:
+  explicit Object(std::size_t members) { object().reserve(members); }
+  Object& put(const char* key, Json value) {
+    object().emplace_back(key, std::move(value));
+    return *this;
+  }
+  [[nodiscard]] Json take() { return std::move(json_); }
+
+ private:
+  std::vector<std::pair<const std::string, Json>>& object() { return json_.get_ref<Json::object_t&>(); }
+  Json json_ = Json::object();
+};
+
 constexpr std::size_t kMaxShownBytes = 200;
 constexpr std::size_t kMaxAllowed = 20;
 
@@ -31,6 +47,11 @@ std::string printable(std::string_view text) {
   std::string out;
   std::array<char, 16> escape{};
   while (!text.empty()) {
+    const auto plain =
+        std::find_if(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) < 0x20 || c == 0x7F; });
+    out.append(text.begin(), plain);  // as signed, bytes of longer characters stop it too
+    text.remove_prefix(static_cast<std::size_t>(plain - text.begin()));
+    if (text.empty()) break;
     const Utf8Char c = decode_utf8(text);
     const std::size_t length = std::max<std::size_t>(c.length, 1);
     const auto byte = static_cast<unsigned char>(text.front());
@@ -70,7 +91,9 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) : Json(printable(text)); }
+Json text_or_null(std::string_view text) {
+  return text.empty() ? Json(nullptr) : Json(printable(text));
+}
 
 Json texts(const std::vector<std::string>& list) {
   Json out = Json::array();
@@ -81,11 +104,12 @@ Json texts(const std::vector<std::string>& list) {
 // signal(7); the numbers are those of x86-64 and arm64, for which the program is built.
 std::string signal_name(int number) {
   static constexpr std::array<std::string_view, 32> kNames{
-      "",        "SIGHUP",  "SIGINT",  "SIGQUIT",   "SIGILL",  "SIGTRAP", "SIGABRT", "SIGBUS",
-      "SIGFPE",  "SIGKILL", "SIGUSR1", "SIGSEGV",   "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
-      "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG",
-      "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",  "SIGPWR",  "SIGSYS"};
-  if (number > 0 && number < static_cast<int>(kNames.size())) return std::string(kNames[static_cast<std::size_t>(number)]);
+      "",          "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+      "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+      "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+      "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
+  if (number > 0 && number < static_cast<int>(kNames.size()))
+    return std::string(kNames[static_cast<std::size_t>(number)]);
   return "SIG" + std::to_string(number);
 }
 
@@ -94,13 +118,17 @@ std::string signal_name(int number) {
 
 Json location_json(const std::optional<Location>& where) {
   if (!where) return nullptr;
-  return {{"file", printable(where->file)}, {"line", where->line}, {"column", where->column}, {"pointer", printable(where->pointer)}};
+  return {{"file", printable(where->file)},
+          {"line", where->line},
+          {"column", where->column},
+          {"pointer", printable(where->pointer)}};
 }
 
 Json denied_json(const std::optional<Denial>& denial) {
   if (!denial) return nullptr;
   Json allowed = Json::array();
-  for (std::size_t i = 0; i < std::min(denial->allowed.size(), kMaxAllowed); ++i) allowed.push_back(printable(denial->allowed[i]));
+  for (std::size_t i = 0; i < std::min(denial->allowed.size(), kMaxAllowed); ++i)
+    allowed.push_back(printable(denial->allowed[i]));
   return {{"code", code_name(denial->code)},
           {"message", printable(denial->message)},
           {"rule", text_or_null(denial->rule)},
@@ -134,7 +162,12 @@ Json error_object(const std::optional<Error>& error) {
 Json command_json(const Result& result) {
   if (result.plan) {
     const Plan& plan = *result.plan;
-    return {{"name", plan.command}, {"rule", plan.rule}, {"argv", texts(plan.argv)}, {"cwd", printable(plan.cwd)}};
+    return Object(4)
+        .put("name", plan.command)
+        .put("rule", plan.rule)
+        .put("argv", texts(plan.argv))
+        .put("cwd", printable(plan.cwd))
+        .take();
   }
   if (result.command.empty()) return nullptr;
   return {{"name", printable(result.command)},
@@ -152,34 +185,43 @@ Json clamped_json(const Result& result) {
 
 Json policy_json(const Result& result) {
   if (result.policy_sha256.empty()) return nullptr;
-  return {{"name", printable(result.policy_name)}, {"sha256", result.policy_sha256}};
+  return Object(2).put("name", printable(result.policy_name)).put("sha256", result.policy_sha256).take();
 }
 
 Json sandbox_json(const std::optional<Outcome>& outcome) {
-  Json layers = Json::object();
+  Object layers(kLayerCount);
   Json degraded = Json::array();
-  if (outcome) {
-    for (const LayerStatus& layer : outcome->layers) {
-      const std::string name(layer_name(layer.layer));
-      Json entry{{"status", state_name(layer.state)}};
-      if (layer.abi != 0) entry["abi"] = layer.abi;
-      if (!layer.detail.empty()) entry["detail"] = printable(layer.detail);
-      layers[name] = std::move(entry);
-      if (layer.state == LayerState::partial || layer.state == LayerState::not_enforced) {
-        degraded.push_back({{"layer", name}, {"status", state_name(layer.state)}, {"reason", printable(layer.detail)}});
-      }
+  for (int i = 0; outcome && i < static_cast<int>(outcome->layers.size()); ++i) {
+    const LayerStatus& layer = outcome->layers[static_cast<std::size_t>(i)];
+    const std::string name(layer_name(layer.layer));
+    Object entry(3);
+    entry.put("status", state_name(layer.state));
+    if (layer.abi != 0) entry.put("abi", layer.abi);
+    if (!layer.detail.empty()) entry.put("detail", printable(layer.detail));
+    layers.put(name.c_str(), entry.take());
+    if (layer.state == LayerState::partial || layer.state == LayerState::not_enforced) {
+      degraded.push_back(Object(3)
+                             .put("layer", name)
+                             .put("status", state_name(layer.state))
+                             .put("reason", printable(layer.detail))
+                             .take());
     }
   }
-  return {{"layers", std::move(layers)}, {"degraded", std::move(degraded)}};
+  return Object(2).put("layers", layers.take()).put("degraded", std::move(degraded)).take();
 }
 
 Json ending_json(const Ending& ending) {
   struct Visitor {
-    Json operator()(const Exited& e) const { return {{"type", "exited"}, {"exit_code", e.code}}; }
+    Json operator()(const Exited& e) const { return Object(2).put("type", "exited").put("exit_code", e.code).take(); }
     Json operator()(const Signaled& e) const {
-      return {{"type", "signaled"}, {"signal", signal_name(e.number)}, {"number", e.number}, {"core_dumped", e.core_dumped}};
+      return {{"type", "signaled"},
+              {"signal", signal_name(e.number)},
+              {"number", e.number},
+              {"core_dumped", e.core_dumped}};
     }
-    Json operator()(const TimedOut& e) const { return {{"type", "timed_out"}, {"limit", e.limit}, {"limit_ms", e.limit_ms}}; }
+    Json operator()(const TimedOut& e) const {
+      return {{"type", "timed_out"}, {"limit", e.limit}, {"limit_ms", e.limit_ms}};
+    }
     Json operator()(const LimitExceeded& e) const { return {{"type", "limit_exceeded"}, {"resource", e.resource}}; }
     Json operator()(const Cancelled& e) const { return {{"type", "cancelled"}, {"signal", signal_name(e.signal)}}; }
   };
@@ -200,6 +242,14 @@ bool succeeded(const Result& result) {
   if (exited == nullptr) return false;
   const std::vector<int>& ok = result.plan->exit_ok;
   return std::find(ok.begin(), ok.end(), exited->code) != ok.end();
+}
+
+Json usage_json(const Usage& usage) {
+  return Object(3)
+      .put("cpu_user_ms", usage.cpu_user_ms)
+      .put("cpu_system_ms", usage.cpu_system_ms)
+      .put("max_rss_kib", usage.max_rss_kib)
+      .take();
 }
 
 struct Stream {
@@ -223,13 +273,14 @@ Stream stream_json(const Captured* captured, Encoding encoding) {
   bytes += tail;
   bool lossy = false;
   std::string text = encoding == Encoding::base64 ? base64(bytes) : to_utf8(bytes, &lossy);
-  Json info{{"bytes", in.bytes},
-            {"returned", head.size() + tail.size()},
-            {"truncated", omitted > 0},
-            {"omitted", omitted},
-            {"encoding", encoding == Encoding::base64 ? "base64" : "utf8"},
-            {"lossy", lossy}};
-  return {std::move(info), std::move(text)};
+  Object info(6);
+  info.put("bytes", in.bytes)
+      .put("returned", head.size() + tail.size())
+      .put("truncated", omitted > 0)
+      .put("omitted", omitted)
+      .put("encoding", encoding == Encoding::base64 ? "base64" : "utf8")
+      .put("lossy", lossy);
+  return {info.take(), std::move(text)};
 }
 
 std::string dump(const Json& json, Layout layout) {
@@ -242,30 +293,42 @@ std::string dump(const Json& json, Layout layout) {
 
 std::string_view access_name(PathAccess access) {
   switch (access) {
-    case PathAccess::stat: return "stat";
-    case PathAccess::read: return "read";
-    case PathAccess::write: return "write";
-    case PathAccess::create: return "create";
-    case PathAccess::replace: return "replace";
+    case PathAccess::stat:
+      return "stat";
+    case PathAccess::read:
+      return "read";
+    case PathAccess::write:
+      return "write";
+    case PathAccess::create:
+      return "create";
+    case PathAccess::replace:
+      return "replace";
   }
   return "stat";
 }
 
 std::string_view origin_name(Origin origin) {
   switch (origin) {
-    case Origin::operand: return "operand";
-    case Origin::policy: return "policy";
-    case Origin::runtime: return "runtime";
-    case Origin::device: return "device";
+    case Origin::operand:
+      return "operand";
+    case Origin::policy:
+      return "policy";
+    case Origin::runtime:
+      return "runtime";
+    case Origin::device:
+      return "device";
   }
   return "operand";
 }
 
 std::string_view requirement_name(Requirement requirement) {
   switch (requirement) {
-    case Requirement::require: return "require";
-    case Requirement::prefer: return "prefer";
-    case Requirement::off: return "off";
+    case Requirement::require:
+      return "require";
+    case Requirement::prefer:
+      return "prefer";
+    case Requirement::off:
+      return "off";
   }
   return "require";
 }
@@ -287,24 +350,28 @@ Json grants_json(const Plan& plan) {
 
 Json network_json(const Network& network) {
   switch (network.kind) {
-    case Network::Kind::none: return "none";
-    case Network::Kind::host: return "host";
-    case Network::Kind::connect_tcp: return {{"connect_tcp", network.ports}};
+    case Network::Kind::none:
+      return "none";
+    case Network::Kind::host:
+      return "host";
+    case Network::Kind::connect_tcp:
+      return {{"connect_tcp", network.ports}};
   }
   return "none";
 }
 
 Json limits_json(const Plan& plan) {
-  return {{"timeout_ms", plan.timeout_ms},         {"stdout_bytes", plan.stdout_bytes},
-          {"stderr_bytes", plan.stderr_bytes},     {"cpu_s", plan.limits.cpu_s},
-          {"memory_mib", plan.limits.memory_mib},  {"processes", plan.limits.processes},
-          {"file_mib", plan.limits.file_mib},      {"open_files", plan.limits.open_files}};
+  return {{"timeout_ms", plan.timeout_ms},        {"stdout_bytes", plan.stdout_bytes},
+          {"stderr_bytes", plan.stderr_bytes},    {"cpu_s", plan.limits.cpu_s},
+          {"memory_mib", plan.limits.memory_mib}, {"processes", plan.limits.processes},
+          {"file_mib", plan.limits.file_mib},     {"open_files", plan.limits.open_files}};
 }
 
 Json confinement_json(const Plan& plan) {
   static constexpr std::array<std::string_view, 3> kProc{"none", "own", "all"};
   Json layers = Json::object();
-  for (const auto& [layer, requirement] : plan.layers) layers[std::string(layer_name(layer))] = requirement_name(requirement);
+  for (const auto& [layer, requirement] : plan.layers)
+    layers[std::string(layer_name(layer))] = requirement_name(requirement);
   return {{"binary", plan.binary.path},
           {"interpreter", text_or_null(plan.binary.interpreter)},
           {"env", texts(plan.env)},
@@ -361,29 +428,27 @@ std::string result_json(const Result& result, Layout layout) {
   const auto* signaled = outcome != nullptr ? std::get_if<Signaled>(&outcome->ending) : nullptr;
   Stream out = stream_json(outcome != nullptr ? &outcome->out : nullptr, encoding);
   Stream err = stream_json(outcome != nullptr ? &outcome->err : nullptr, encoding);
-  Json json{{"schema", "safe-exec/result/v1"},
-            {"id", text_or_null(result.id)},
-            {"outcome", outcome_json(result)},
-            {"success", succeeded(result)},
-            {"exit_code", exited != nullptr ? Json(exited->code) : Json(nullptr)},
-            {"signal", signaled != nullptr ? Json(signal_name(signaled->number)) : Json(nullptr)},
-            {"timed_out", outcome != nullptr && std::holds_alternative<TimedOut>(outcome->ending)},
-            {"denied", denied_json(result.denied)},
-            {"error", error_object(result.error)},
-            {"command", command_json(result)},
-            {"clamped", clamped_json(result)},
-            {"duration_ms", outcome != nullptr ? outcome->duration_ms : 0}};
-  json["usage"] = outcome == nullptr ? Json(nullptr)
-                                     : Json{{"cpu_user_ms", outcome->usage.cpu_user_ms},
-                                            {"cpu_system_ms", outcome->usage.cpu_system_ms},
-                                            {"max_rss_kib", outcome->usage.max_rss_kib}};
-  json["sandbox"] = sandbox_json(result.outcome);
-  json["policy"] = policy_json(result);
-  json["stdout_info"] = std::move(out.info);
-  json["stderr_info"] = std::move(err.info);
-  json["stdout"] = std::move(out.text);
-  json["stderr"] = std::move(err.text);
-  return dump(json, layout);
+  Object json(19);
+  json.put("schema", "safe-exec/result/v1")
+      .put("id", text_or_null(result.id))
+      .put("outcome", outcome_json(result))
+      .put("success", succeeded(result))
+      .put("exit_code", exited != nullptr ? Json(exited->code) : Json(nullptr))
+      .put("signal", signaled != nullptr ? Json(signal_name(signaled->number)) : Json(nullptr))
+      .put("timed_out", outcome != nullptr && std::holds_alternative<TimedOut>(outcome->ending))
+      .put("denied", denied_json(result.denied))
+      .put("error", error_object(result.error))
+      .put("command", command_json(result))
+      .put("clamped", clamped_json(result))
+      .put("duration_ms", outcome != nullptr ? outcome->duration_ms : 0)
+      .put("usage", outcome != nullptr ? usage_json(outcome->usage) : Json(nullptr))
+      .put("sandbox", sandbox_json(result.outcome))
+      .put("policy", policy_json(result))
+      .put("stdout_info", std::move(out.info))
+      .put("stderr_info", std::move(err.info))
+      .put("stdout", std::move(out.text))
+      .put("stderr", std::move(err.text));
+  return dump(json.take(), layout);
 }
 
 int run_exit_status(const Result& result) {
@@ -402,20 +467,21 @@ int run_exit_status(const Result& result) {
 }
 
 std::string check_json(const Result& result, const Trace* trace, Layout layout) {
-  Json json{{"schema", "safe-exec/check/v1"},
-            {"id", text_or_null(result.id)},
-            {"decision", decision_name(result)},
-            {"allowed", decision_name(result) == "allow"},
-            {"denied", denied_json(result.denied)},
-            {"error", error_object(result.error)},
-            {"command", command_json(result)},
-            {"clamped", clamped_json(result)},
-            {"policy", policy_json(result)}};
+  Object json(11);
+  json.put("schema", "safe-exec/check/v1")
+      .put("id", text_or_null(result.id))
+      .put("decision", decision_name(result))
+      .put("allowed", decision_name(result) == "allow")
+      .put("denied", denied_json(result.denied))
+      .put("error", error_object(result.error))
+      .put("command", command_json(result))
+      .put("clamped", clamped_json(result))
+      .put("policy", policy_json(result));
   if (trace != nullptr) {
-    json["trace"] = trace_json(*trace);
-    json["confinement"] = result.plan ? confinement_json(*result.plan) : Json(nullptr);
+    json.put("trace", trace_json(*trace))
+        .put("confinement", result.plan ? confinement_json(*result.plan) : Json(nullptr));
   }
-  return dump(json, layout);
+  return dump(json.take(), layout);
 }
 
 std::string check_text(const Result& result, const Trace* trace) {
@@ -438,10 +504,12 @@ std::string check_text(const Result& result, const Trace* trace) {
   }
   if (trace != nullptr) {
     for (const TraceStep& step : *trace) {
-      out += std::string(step.accepted ? "  + " : "  - ") + printable(step.rule) + ": expected " + printable(step.expected) +
-             ", found " + shown_value(step.found) + "\n";
+      out += std::string(step.accepted ? "  + " : "  - ") + printable(step.rule) + ": expected " +
+             printable(step.expected) + ", found " + shown_value(step.found) + "\n";
     }
-    if (result.plan) out += "  confinement: " + confinement_json(*result.plan).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    if (result.plan)
+      out +=
+          "  confinement: " + confinement_json(*result.plan).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   }
   return out;
 }

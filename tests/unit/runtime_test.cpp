@@ -323,6 +323,11 @@ std::string make_cache(const std::string& name, const std::string& path) {
   std::string cache("glibc-ld.so.cache1.1");
   cache.resize(48 + 24);
   put_word(cache, 20, 1);
+#if defined(__x86_64__)
+  put_word(cache, 48, 0x0303);  // FLAG_ELF_LIBC6 | FLAG_X8664_LIB64
+#elif defined(__aarch64__)
+  put_word(cache, 48, 0x0a03);  // FLAG_ELF_LIBC6 | FLAG_AARCH64_LIB64
+#endif
   put_word(cache, 48 + 4, 72);
   put_word(cache, 48 + 8, static_cast<std::uint32_t>(72 + name.size() + 1));
   return cache + name + '\0' + path + '\0';
