@@ -68,10 +68,16 @@ OpenedRoot unusable(std::string configured, std::string problem, int number = 0)
 Expected<Roots> Roots::make(const Policy& policy, const std::map<std::string, std::string>& variables) {
   Roots roots;
   if (auto started = roots.open_start_dir(); !started) return tl::unexpected(std::move(started.error()));
-  roots.guarded_ = {"/usr", "/etc", "/var", "/proc", "/sys", "/dev"};
-  if (!policy.file.empty()) roots.guarded_.push_back(physical_or_same(policy.file));
-  if (const std::string home = passwd_home(); !home.empty()) roots.guarded_.push_back(physical_or_same(home));
+  if (!policy.file.empty()) roots.policy_ = physical_or_same(policy.file);
+  if (const std::string home = passwd_home(); !home.empty()) roots.home_ = physical_or_same(home);
+  for (const std::string& path : {roots.policy_, roots.home_}) {
+    if (!path.empty()) roots.guarded_.push_back(path);
+  }
   roots.start_dir_.problem = roots.too_wide(roots.start_dir_.physical);
+  if (!roots.start_dir_.problem.empty()) {
+    roots.start_dir_.problem += "; start safe-exec in a directory below it, or let the policy name one: by a variable "
+                                "with the default \"${start_dir}/NAME\", or by its whole path";
+  }
   for (const auto& [name, text] : variables) {
     const auto known = std::find_if(policy.variables.begin(), policy.variables.end(),
                                     [&name](const Variable& variable) { return variable.name == name; });
@@ -139,8 +145,12 @@ Expected<void> Roots::define(const Policy& policy, const Variable& variable, con
   }
   const auto wrong = [&](std::string message, int number = 0) {
     message = "variable \"" + variable.name + "\": " + message;
-    return tl::unexpected(given != nullptr ? failed(ErrorCode::usage, std::move(message), number)
-                                           : failed_at(policy, variable, std::move(message), number));
+    Error error = given != nullptr ? failed(ErrorCode::usage, std::move(message), number)
+                                   : failed_at(policy, variable, std::move(message), number);
+    const bool relative =
+        given != nullptr ? given->front() != '/' : parse_root(*variable.default_value).variable == kStartDir;
+    if (relative) error.hint = "safe-exec was started in " + start_dir_.physical + ", and from there the path is taken";
+    return tl::unexpected(std::move(error));
   };
   auto walked = walk_root(text);
   if (!walked) return wrong(describe(walked.error()), walked.error().sys_errno);
@@ -149,7 +159,9 @@ Expected<void> Roots::define(const Policy& policy, const Variable& variable, con
   const std::string problem = literal ? std::string() : too_wide(walked->path);
   if (!problem.empty()) {
     // The remedy differs, the code does not: the policy is what such a value would make too wide.
-    return tl::unexpected(failed_at(policy, variable, "variable \"" + variable.name + "\": " + problem));
+    Error error = failed_at(policy, variable, "variable \"" + variable.name + "\": " + problem);
+    error.hint = "give it a directory below that one, or write the whole path out in the policy";
+    return tl::unexpected(std::move(error));
   }
   if (given != nullptr) {
     const bool inside = std::any_of(variable.within.begin(), variable.within.end(), [&](const Root& limit) {
@@ -162,9 +174,13 @@ Expected<void> Roots::define(const Policy& policy, const Variable& variable, con
   return {};
 }
 
-std::string Roots::too_wide(const std::string& physical) {
+std::string Roots::too_wide(const std::string& physical) const {
   for (const std::string& guarded : guarded_) {
-    if (is_within(guarded, physical)) return physical + " holds " + guarded + ": too wide to be a variable's value";
+    if (!is_within(guarded, physical)) continue;
+    std::string what = guarded;
+    if (guarded == policy_) what = "the policy";
+    if (guarded == home_) what = "the home directory";
+    return "a variable may not stand for " + physical + ", which " + (guarded == physical ? "is " : "holds ") + what;
   }
   return {};
 }

@@ -43,10 +43,11 @@ class Roots {
   [[nodiscard]] Expected<std::string> default_text(const Policy& policy, const Variable& variable) const;
   [[nodiscard]] const OpenedRoot* variable(std::string_view name) const;
   [[nodiscard]] OpenedRoot open_fresh(const Root& root) const;
-  [[nodiscard]] std::string too_wide(const std::string& physical);
+  [[nodiscard]] std::string too_wide(const std::string& physical) const;  // empty: it is not
 
   OpenedRoot start_dir_;
-  std::vector<std::string> guarded_;  // physical paths of the caller's home, the policy, and system directories
+  std::string policy_, home_;         // physical paths; empty: there is none
+  std::vector<std::string> guarded_{"/usr", "/etc", "/var", "/proc", "/sys", "/dev"};  // and these two
   std::map<std::string, OpenedRoot, std::less<>> variables_;
   std::map<std::string, OpenedRoot> opened_;  // by "variable:path"
   OpenedRoot absent_;

@@ -71,6 +71,20 @@ class Check(SandboxTest):
         self.assertEqual((status, answer["command"]["argv"]), (0, ["/usr/bin/no-such-tool", "--out=new", "--"]), answer)
         self.assertEqual(os.listdir(self.ws), [])
 
+    def test_a_start_that_no_root_can_be_is_told_with_the_remedy(self):
+        self.policy(LS)
+        status, out, _ = self.call(["check", "--policy", "policy.json", "--", "ls", "ws"], cwd=self.dir)
+        message = json.loads(out)["denied"]["message"]
+        self.assertEqual(status, 1)
+        self.assertIn(f"may not stand for {self.dir}, which holds the policy; start safe-exec in a directory below it", message)
+        self.assertIn('a variable with the default "${start_dir}/NAME"', message)
+        for default, hint in (("${start_dir}", "give it a directory below that one"), ("${start_dir}/no", f"started in {self.dir}")):
+            self.policy({"true": {"path": "/usr/bin/true"}}, variables={"here": {"type": "dir", "default": default}})
+            status, out, _ = self.call(["check", "--policy", "policy.json", "--", "true"], cwd=self.dir)
+            error = json.loads(out)["error"]
+            self.assertEqual((status, error["code"], error["location"]["pointer"]), (2, "policy_invalid", "/variables/here"))
+            self.assertIn(hint, error["hint"])
+
     def test_text_output(self):
         status, out, _ = self.call(["check", "--policy", self.policy(LS), "--output", "text", "--explain", "--", "ls", "-R"])
         self.assertEqual(status, 1)
