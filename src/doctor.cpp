@@ -63,6 +63,11 @@ std::vector<Obstacle> namespace_obstacles() {
     out.push_back({"this is a container, whose runtime may refuse namespaces and mounts",
                    "allow them for this container, or accept the Landlock and seccomp mode"});
   }
+  // user_namespaces(7): EPERM for a process whose root is not that of its mount namespace. Nothing tells it so.
+  if (out.empty()) {
+    out.push_back({"nothing that can be looked at: perhaps this is a chroot, or a security module refuses",
+                   "use pivot_root(2) in place of chroot(2), or accept the Landlock and seccomp mode"});
+  }
   return out;
 }
 
