@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "beneath.h"
 #include "evaluate.h"
 #include "policy.h"
 #include "request.h"
@@ -24,7 +25,7 @@ Expected<std::string> read_request_file(const std::string& name) {
     out.code = ErrorCode::request_invalid;
     out.step = "request";
     out.sys_errno = error;
-    out.message = "the request " + name + " " + why;
+    out.message = "the request " + name + " " + why + (error == 0 ? "" : ": " + errno_text(error));
     return tl::make_unexpected(std::move(out));
   };
   UniqueFd opened;
