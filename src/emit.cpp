@@ -93,6 +93,7 @@ class Emitter {
     const bool any_behind = std::any_of(reading_.operands.begin(), reading_.operands.end(),
                                         [](const Operand& operand) { return operand.behind; });
     const bool marks = leaf.syntax.end_of_options || (separated && any_behind);
+    if (!reading_.operands.empty()) check_first(reading_.operands.front());
     if (separated || !marks) {
       for (const Operand& operand : reading_.operands) {
         if (!separated || !operand.behind) add_unprotected(operand);
@@ -105,20 +106,23 @@ class Emitter {
     }
   }
 
-  // No "--" stands before this one: it must not be readable as an option, nor as a subcommand.
+  // Behind "--" too: getopt(3) drops the "--", and then the first operand is what names the subcommand.
+  void check_first(const Operand& operand) {
+    const Node& node = *reading_.levels.back().node;
+    const bool subcommand = std::any_of(node.subcommands.begin(), node.subcommands.end(), [&](const Node& sub) {
+      return sub.name == operand.text ||
+             std::find(sub.aliases.begin(), sub.aliases.end(), operand.text) != sub.aliases.end();
+    });
+    if (subcommand)
+      refuse(operand.argv_index, operand.text, "it would be read as a subcommand of " + here(), node.place);
+  }
+
+  // No "--" stands before this one: it must not be readable as an option.
   void add_unprotected(const Operand& operand) {
     const Node& node = *reading_.levels.back().node;
     const bool dash = operand.text.starts_with('-') && !(operand.text == "-" && operand.standard_input);
     if (dash)
       refuse(operand.argv_index, operand.text, "an operand of " + here() + " does not begin with - here", node.place);
-    const bool first = &operand == &reading_.operands.front();
-    const bool subcommand =
-        first && std::any_of(node.subcommands.begin(), node.subcommands.end(), [&](const Node& sub) {
-          return sub.name == operand.text ||
-                 std::find(sub.aliases.begin(), sub.aliases.end(), operand.text) != sub.aliases.end();
-        });
-    if (subcommand)
-      refuse(operand.argv_index, operand.text, "it would be read as a subcommand of " + here(), node.place);
     add(operand.text);
   }
 
