@@ -55,7 +55,7 @@ void replace_shared(Effective& settings, const Source& nearer) {
   replace(settings.stdout_bytes, nearer.stdout_bytes);
   replace(settings.stderr_bytes, nearer.stderr_bytes);
   replace(settings.stdin_rule, nearer.stdin_rule);
-  if (!nearer.unsafe_env.empty()) settings.unsafe_env = &nearer.unsafe_env;
+  replace(settings.unsafe_env, nearer.unsafe_env);
   replace_env(settings.env, nearer.env);
   replace_limits(settings.limits, nearer.limits);
   replace_sandbox(settings, nearer.sandbox);

@@ -253,7 +253,7 @@ struct Node {
   std::string reason;  // with decision ask or deny: the hint under the node's own name, if there is one
   std::vector<Hint> hints;
   std::vector<EnvRule> env;
-  std::vector<std::string> unsafe_env;
+  std::optional<std::vector<std::string>> unsafe_env;
   std::optional<StdinRule> stdin_rule;
   std::optional<std::vector<Root>> cwd;
   std::optional<std::int64_t> timeout_ms, stdout_bytes, stderr_bytes;
@@ -272,7 +272,7 @@ struct Defaults {
   std::optional<std::int64_t> timeout_ms, stdout_bytes, stderr_bytes;
   std::optional<StdinRule> stdin_rule;
   std::vector<EnvRule> env;
-  std::vector<std::string> unsafe_env;
+  std::optional<std::vector<std::string>> unsafe_env;
   Limits limits;
   Sandbox sandbox;
 };

@@ -166,7 +166,7 @@ class Gatherer {
     const auto [known, inserted] = names.emplace(name, definition);
     if (inserted) return;
     const bool own = known->second.source == out_[stack_.back()].root.source;
-    if (own || !may_override(name)) {
+    if (own || !may_override(name, known->second.source)) {
       const Location other = known->second.document->locate(known->second.document->id(*known->second.node));
       refuse(definition,
              {"the " + std::string(kNamedWords[static_cast<std::size_t>(kind)]) + " \"" + std::string(name) +
@@ -179,10 +179,27 @@ class Gatherer {
     names.emplace(name, definition);
   }
 
-  [[nodiscard]] bool may_override(std::string_view name) const {
-    for (const std::size_t index : stack_) {
-      const std::optional<Item> list = out_[index].root.member("override");
-      if (!list || !list->is(json::Kind::array)) continue;
+  // Marks the file and all that it includes, at any depth.
+  void mark(std::size_t index, std::vector<char>& marked) const {
+    if (std::exchange(marked[index], char{1}) != 0) return;
+    for (const std::size_t included : out_[index].includes) mark(included, marked);
+  }
+
+  [[nodiscard]] bool is_of(const File& file, std::uint32_t source) const {
+    const auto same = [source](const Item& root) { return root.source == source; };
+    return same(file.root) || std::any_of(file.command_files.begin(), file.command_files.end(), same);
+  }
+
+  // Only a file that includes the other definition may put one in its place: of two that are included side by side,
+  // neither may.
+  [[nodiscard]] bool may_override(std::string_view name, std::uint32_t source) const {
+    std::vector<char> below(out_.size(), 0);
+    for (auto index = stack_.rbegin(); index != stack_.rend(); ++index) {
+      mark(*index, below);
+      bool includes = false;
+      for (std::size_t i = 0; i < out_.size(); ++i) includes = includes || (below[i] != 0 && is_of(out_[i], source));
+      const std::optional<Item> list = out_[*index].root.member("override");
+      if (!includes || !list || !list->is(json::Kind::array)) continue;
       for (const Item& element : elements(*list)) {
         if (element.is(json::Kind::string) && element.node->text == name) return true;
       }
@@ -258,7 +275,7 @@ void read_defaults(FileReader& reader, const Item& item) {
       {"stderr_bytes", [](FileReader&, const Item& v, Defaults& out) { out.stderr_bytes = read_capture(v); }},
       {"stdin", [](FileReader& r, const Item& v, Defaults& out) { out.stdin_rule = read_stdin_rule(r.context, v); }},
       {"env", [](FileReader& r, const Item& v, Defaults& out) { read_env(r.context, v, out.env); }},
-      {"unsafe_env", [](FileReader&, const Item& v, Defaults& out) { read_unsafe_env(v, out.unsafe_env); }},
+      {"unsafe_env", [](FileReader&, const Item& v, Defaults& out) { read_unsafe_env(v, out.unsafe_env.emplace()); }},
       {"limits", [](FileReader& r, const Item& v, Defaults& out) { out.limits = read_limits(r.context, v); }},
       {"sandbox", [](FileReader& r, const Item& v, Defaults& out) { out.sandbox = read_sandbox(r.context, v); }},
       {"deny_paths",
@@ -274,7 +291,8 @@ void read_defaults(FileReader& reader, const Item& item) {
        }},
   }};
   read_members(reader, item, *reader.file.defaults, kFields);
-  check_env(reader.context, reader.file.defaults->env, reader.file.defaults->unsafe_env);
+  check_env(reader.context, reader.file.defaults->env,
+            reader.file.defaults->unsafe_env.value_or(std::vector<std::string>()));
 }
 
 void nothing(FileReader& /*reader*/, const Item& /*item*/, Policy& /*out*/) {}  // read before

@@ -172,7 +172,7 @@ constexpr std::array<NodeField, 25> kNodeFields{{
     {"decision", [](PolicyContext&, const Item& v, Node& out) { out.decision = read_enum<Verdict>(v, kVerdictNames); }},
     {"hints", read_hints},
     {"env", [](PolicyContext& c, const Item& v, Node& out) { read_env(c, v, out.env); }},
-    {"unsafe_env", [](PolicyContext&, const Item& v, Node& out) { read_unsafe_env(v, out.unsafe_env); }},
+    {"unsafe_env", [](PolicyContext&, const Item& v, Node& out) { read_unsafe_env(v, out.unsafe_env.emplace()); }},
     {"stdin", [](PolicyContext& c, const Item& v, Node& out) { out.stdin_rule = read_stdin_rule(c, v); }},
     {"cwd", [](PolicyContext& c, const Item& v, Node& out) { out.cwd = read_roots(c, v, 1); }},
     {"timeout_ms", [](PolicyContext&, const Item& v, Node& out) { out.timeout_ms = read_timeout(v); }},
@@ -248,13 +248,25 @@ void name_reason(Node& node, const Scope& above) {
 
 void read_subcommands(PolicyContext& context, const Item& item, Node& node, const Scope& scope);
 
+// An expression has no "--": a line that holds one could not be read back, so no request would ever be allowed.
+void check_no_separator(const Item& item, const Node& node) {
+  std::optional<Item> at;
+  if (node.end_of_options.value_or(false)) at = item.member("end_of_options");
+  for (std::size_t i = 0; node.operands && i < node.operands->size(); ++i) {
+    if ((*node.operands)[i].separator) at = elements(*item.member("operands"))[i];
+  }
+  if (!at) return;
+  refuse(*at, {"find has no \"--\"", "no \"--\" with \"syntax\": \"find\"", describe_value(*at), ""});
+}
+
 // What needs the whole node; then what is below it.
 void finish_node(PolicyContext& context, const Item& item, Node& node, const Scope& above) {
   node.place = item.place();
   const SyntaxName syntax = node.syntax.value_or(above.syntax);
-  const std::vector<std::string>& unsafe_env = item.member("unsafe_env") ? node.unsafe_env : above.unsafe_env;
+  const std::vector<std::string> unsafe_env = node.unsafe_env.value_or(above.unsafe_env);
   check_env(context, node.env, unsafe_env);
   check_options(context, item, node, above.persistent, syntax);
+  if (syntax == SyntaxName::find) check_no_separator(item, node);
   name_reason(node, above);
   const std::optional<Item> subcommands = item.member("subcommands");
   if (!subcommands) {
@@ -324,7 +336,7 @@ Command read_command(PolicyContext& context, const Item& item, std::string_view 
   }
   if (command.paths.empty()) refuse(item, {"\"path\" is missing", "\"path\": \"/dir/program\"", "no \"path\"", ""});
   Scope scope;
-  scope.unsafe_env = defaults->unsafe_env;
+  scope.unsafe_env = defaults->unsafe_env.value_or(std::vector<std::string>());
   finish_node(context, item, command.node, scope);
   return command;
 }

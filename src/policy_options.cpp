@@ -185,6 +185,19 @@ class NameTable {
            At::key);
   }
 
+  // What is always emitted stands first, so a caller's counterpart behind it would undo it.
+  void check_always(const Option& option) const {
+    if (!option.always) return;
+    const Option* undoes = counterpart(option.name);
+    for (const std::string& alias : option.aliases) undoes = undoes == nullptr ? counterpart(alias) : undoes;
+    if (undoes == nullptr) return;
+    const Item item = context_.item(option.place);
+    refuse(item.member("always").value_or(item),
+           {"the listed option " + undoes->name + " undoes what is always emitted", "no counterpart among the options",
+            option.name, ""},
+           At::key);
+  }
+
   void check_inject(const Item& token) const {
     const std::string_view text = token.node->text;
     if (text.size() < 2 || text[0] != '-') return;
@@ -302,6 +315,8 @@ void check_options(const PolicyContext& context, const Item& item, Node& node,
   NameTable names(context, persistent, syntax);
   for (const Option& option : node.options) names.add(option);
   names.check_readings();
+  for (const Option* option : persistent) names.check_always(*option);
+  for (const Option& option : node.options) names.check_always(option);
   if (const std::optional<Item> inject = item.member("inject")) {
     for (const Item& token : elements(*inject)) names.check_inject(token);
   }

@@ -138,7 +138,9 @@ void read_env(PolicyContext& context, const Item& item, std::vector<EnvRule>& ou
           {"caller",
            [](PolicyContext& c, const Item& value, EnvRule& r) {
              r.caller = read_single_type(c, value);
-             if (r.caller->kind != Type::Kind::path) return;
+             const Type& type = r.caller->kind == Type::Kind::list ? *r.caller->of : *r.caller;
+             const bool spec = type.kind == Type::Kind::language && type.language == Language::pathspec;
+             if (type.kind != Type::Kind::path && !spec) return;
              refuse(value, {"a path in the environment would be granted to nobody", "a type other than path",
                             "a path type", ""});
            }},

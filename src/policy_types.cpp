@@ -330,6 +330,12 @@ Root read_glob(PolicyContext& context, const Item& item) {
     refuse(item, {"this is not a pattern for paths", "components without \".\" and \"..\", none empty",
                   describe_value(item), ""});
   }
+  // As names they would protect nothing that their author meant: no file is called "*.{pem,key}" or "~".
+  if (glob.find_first_of("{}[]\\") != std::string_view::npos || std::string_view(root.path).find_first_of("!~$") == 0) {
+    refuse(item, {"only *, ? and ** have a meaning in a pattern for paths",
+                  "a pattern without {} [] \\ and without ! ~ $ in front (? stands for any character)",
+                  describe_value(item), ""});
+  }
   return root;
 }
 

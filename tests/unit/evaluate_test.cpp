@@ -284,6 +284,23 @@ TEST_CASE("evaluate: the environment is the policy's; callers set only what a ru
   CHECK(decide(policy, request).code == "argument_too_long");
 }
 
+TEST_CASE("evaluate: an empty unsafe_env takes back what was listed above") {
+  const Policy policy = with_commands(
+      R"("a": {"path": "/b/a"}, "b": {"path": "/b/b", "unsafe_env": []},
+         "c": {"path": "/b/c", "subcommands": {"x": {"unsafe_env": []}, "y": {}}})",
+      R"("defaults": {"unsafe_env": ["PAGER"], "env": {"PAGER": {"caller": "word"}}},)");
+  const auto code = [&](Words argv) {
+    Request request;
+    request.argv = std::move(argv);
+    request.env = {{"PAGER", "less"}};
+    return decide(policy, request).code;
+  };
+  CHECK(code({"a"}) == "allow");
+  CHECK(code({"b"}) == "env_not_allowed");
+  CHECK(code({"c", "x"}) == "env_not_allowed");
+  CHECK(code({"c", "y"}) == "allow");
+}
+
 TEST_CASE("evaluate: standard input is what the rule says and nothing else") {
   const Policy policy = with_commands(std::string(kTool) + R"(, "none": {"path": "/b/n"}, "file": {"path": "/b/f",
     "stdin": {"path": "read", "kind": "file", "within": ["${workspace}"]}})");

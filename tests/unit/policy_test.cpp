@@ -328,6 +328,15 @@ TEST_CASE("policy: two included files that define one name need an override of t
       load({{"/p/policy.json", top + R"(, "override": ["v"]})"}, {"/p/a.json", one}, {"/p/b.json", one}});
   REQUIRE(overridden.has_value());
   CHECK(overridden->variables.size() == 1);
+  // One of the two cannot put itself in the place of the other; what includes both from further above can.
+  const std::string two = R"({"version": 1, "override": ["v"], "variables": {"v": {"type": "dir", "default": "/b"}}})";
+  CHECK_FALSE(load({{"/p/policy.json", top + "}"}, {"/p/a.json", one}, {"/p/b.json", two}}).has_value());
+  const std::string middle = R"({"version": 1, "include": ["a.json", "b.json"]})";
+  CHECK(load({{"/p/policy.json", R"({"version": 1, "include": ["m.json"], "override": ["v"]})"},
+              {"/p/m.json", middle},
+              {"/p/a.json", one},
+              {"/p/b.json", one}})
+            .has_value());
 }
 
 TEST_CASE("policy: a file that is included from two places is read once") {
