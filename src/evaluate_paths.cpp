@@ -71,7 +71,8 @@ ValueResult Evaluation::decide_path(const Type& type, std::string_view token) {
     if (!outside && is_denied(given)) return fail(DenialCode::path_denied, describe(type));
     return fail(found.error().code, found.error().expected.empty() ? describe(type) : found.error().expected);
   }
-  if (is_denied(found->path) || is_denied(given) || is_denied(found->given)) {
+  const bool renamed = !found->given.empty() && found->given != given;
+  if (is_denied(found->path) || (given != found->path && is_denied(given)) || (renamed && is_denied(found->given))) {
     return fail(DenialCode::path_denied, describe(type));
   }
   const bool reads = type.path.access == PathAccess::stat || type.path.access == PathAccess::read;

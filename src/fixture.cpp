@@ -207,7 +207,8 @@ class FixtureResolver final : public PathResolver {
                                  const PathType& type) {
     const bool directory = is_directory || (must_be_directory && !listed);
     const bool wanted = directory ? type.kind != PathKind::file : type.kind != PathKind::dir && !must_be_directory;
-    if (!wanted) return fail(DenialCode::path_wrong_kind);
+    const bool taken = listed && !directory && type.access == PathAccess::create;
+    if (!wanted || taken) return fail(DenialCode::path_wrong_kind);
     Grant grant;
     grant.path = join(path);
     grant.directory = directory;

@@ -54,12 +54,20 @@ UniqueFd open_candidate(const Candidate& candidate, std::uint64_t flags) {
 
 // Where something is not: the deepest existing directory's name, and what follows it.
 std::string missing_path(const Candidate& candidate) {
-  for (std::size_t kept = candidate.rest.size(); kept > 0; --kept) {
-    Candidate above{candidate.root, {candidate.rest.begin(), candidate.rest.begin() + static_cast<std::ptrdiff_t>(kept) - 1}};
-    const UniqueFd fd = open_candidate(above, O_PATH | O_DIRECTORY);
-    const std::optional<std::string> path = fd ? path_of(fd.get()) : std::nullopt;
-    if (path) return child_path(*path, join_components(candidate.rest, kept - 1));
+  const auto open_first = [&candidate](std::size_t count) {
+    const auto end = candidate.rest.begin() + static_cast<std::ptrdiff_t>(count);
+    return open_candidate({candidate.root, {candidate.rest.begin(), end}}, O_PATH | O_DIRECTORY);
+  };
+  // What resolves does so at each of its beginnings too, so the longest of them is found by halving.
+  std::size_t there = 0;
+  std::size_t missing = candidate.rest.size();
+  while (there + 1 < missing) {
+    const std::size_t middle = there + (missing - there) / 2;
+    (open_first(middle) ? there : missing) = middle;
   }
+  const UniqueFd fd = missing == 0 ? UniqueFd() : open_first(there);
+  const std::optional<std::string> path = fd ? path_of(fd.get()) : std::nullopt;
+  if (path) return child_path(*path, join_components(candidate.rest, there));
   return child_path(candidate.root->physical, join_components(candidate.rest, 0));
 }
 
@@ -232,6 +240,9 @@ PathResult<Grant> SystemResolver::existing(const Candidate& candidate, UniqueFd 
   if (!wanted) {
     return refuse(DenialCode::path_wrong_kind, *path + " is not " + std::string(kind_text(type.kind)),
                   std::string(kind_text(type.kind)));
+  }
+  if (type.access == PathAccess::create && file) {
+    return refuse(DenialCode::path_wrong_kind, *path + " exists already, so it is not created", "a name not yet taken");
   }
   if (changes(type.access) && file && status.st_nlink > 1) {
     return refuse(DenialCode::path_wrong_kind, *path + " has other names (hard links), so it is not written",
