@@ -238,8 +238,12 @@ class SlotFiller {
 
 Step Evaluation::fill_slots() {
   if (reading_.terminal) {
-    reading_.operands.clear();  // there are none: nothing may stand behind a terminal option
-    return {};
+    // Nothing stands behind a terminal option; what stands before it would go unchecked and unemitted.
+    if (reading_.operands.empty()) return {};
+    const Operand& first = reading_.operands.front();
+    const Option& last = *reading_.options.back().option;
+    return refuse(DenialCode::too_many_operands, "no operand may stand beside " + last.name, last.place,
+                  first.argv_index, first.text);
   }
   return SlotFiller(*this).run();
 }

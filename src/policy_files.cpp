@@ -190,7 +190,7 @@ Expected<std::string> find_policy(std::string_view option, bool requester_facing
     looked += (looked.empty() ? "" : ", ") + place;
   }
   return tl::unexpected(failed(ErrorCode::policy_invalid, "there is no policy; looked for " + looked, ENOENT,
-                               "name one with --policy FILE"));
+                               "name one with --policy FILE; nothing is taken from the working directory by itself"));
 }
 
 Expected<void> refuse_ceiling(const std::string& file) {

@@ -498,6 +498,9 @@ std::string check_text(const Result& result, const Trace* trace) {
     append_line(out, "rule", printable(denial.rule));
     append_line(out, "at", place_text(denial.location));
     append_line(out, "expected", printable(denial.expected));
+    std::string allowed;
+    for (const std::string& name : denial.allowed) allowed += (allowed.empty() ? "" : ", ") + printable(name);
+    append_line(out, "allowed", allowed);
     append_line(out, "did you mean", printable(denial.suggestion));
     append_line(out, "reason", printable(denial.reason));
     append_line(out, "instead", words(denial.instead));

@@ -176,6 +176,15 @@ TEST_CASE("evaluate: a pattern that cannot be tried within bounds denies") {
   CHECK(decide(policy, {"c", std::string(130000, 'a')}).code == "pattern_limit");
 }
 
+TEST_CASE("evaluate: an operand before a terminal option is refused, and does not go unchecked") {
+  const Policy policy = with_commands(
+      R"("c": {"path": "/b/c", "options": {"--version": {"terminal": true}}, "operands": [{"name": "f", "type": "ws", "count": [0, 2]}]})");
+  CHECK(decide(policy, {"c", "--version"}).code == "allow");
+  const Answer answer = decide(policy, {"c", "/etc/passwd", "--version"});
+  CHECK(answer.code == "too_many_operands");
+  CHECK(answer.denial.argv_index == 1);
+}
+
 TEST_CASE("evaluate: a pattern that does not compile is the policy's error, not a verdict") {
   Policy policy = with_commands(R"("c": {"path": "/b/c", "operands": [{"name": "r", "type": "word"}]})");
   CHECK(decide(policy, {"c", "a"}).code == "allow");
