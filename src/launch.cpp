@@ -98,6 +98,8 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   const bool minimal_root = launch.wanted.namespaces.mount;
   choice.execve = !plan.one_exec;
   choice.metadata = writes(plan) && minimal_root;
+  choice.names = minimal_root;
+  choice.others = launch.wanted.namespaces.pid;
   if (writes(plan) && !minimal_root) launch.weaker.emplace_back("chmod, chown, utimes and xattr calls are refused");
   const std::uint32_t internet = (1U << AF_INET) | (1U << AF_INET6);
   switch (plan.network.kind) {

@@ -177,9 +177,31 @@ void emit_checks(Assembler& out) {
   out.label("ioctl");
   out.load_argument(1);
   for (const std::uint32_t command : {0x5412U, 0x541CU, 0x5423U, 0x541DU}) out.equal(command, "deny");  // TIOCSTI
-  // TIOCLINUX, TIOCSETD, TIOCCONS; FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR change metadata through a read-only descriptor
-  out.equal(0x40086602U, "metadata");
-  out.equal(0x401C5820U, "metadata", "allow");
+  // TIOCLINUX, TIOCSETD, TIOCCONS. The commands of file systems change metadata through a read-only descriptor
+  // (FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_ENABLE_VERITY; Btrfs makes whole subvolumes): those that only read, or
+  // write where the descriptor has to be writable, pass: FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FIEMAP,
+  // FS_IOC_FSGETXATTR, FICLONE, FICLONERANGE, FIDEDUPERANGE.
+  for (const std::uint32_t command : {0x80086601U, 0x80087601U, 0xC020660BU, 0x801C581FU, 0x40049409U, 0x4020940DU, 0xC0189436U}) {
+    out.equal(command, "allow");
+  }
+  out.put(BPF_ALU | BPF_AND | BPF_K, 0xFF00);  // _IOC_TYPE
+  for (const std::uint32_t type : {0x6600U, 0x7600U, 0x5800U}) out.equal(type, "metadata");
+  out.equal(0x9400U, "metadata", "allow");
+
+  out.label("fcntl");
+  out.load_argument(1);
+  out.equal(1024, "deny");           // F_SETLEASE: makes others who open the file wait
+  out.equal(1040, "deny", "allow");  // F_SETDELEG
+
+  out.label("own");
+  out.load_argument(0);
+  out.equal(0, "allow", "others");
+
+  out.label("own_kind");  // one's own process or, of setpriority(2), group
+  out.load_argument(0);
+  out.put(BPF_JMP | BPF_JGE | BPF_K, 2, "others");
+  out.load_argument(1);
+  out.equal(0, "allow", "others");
 
   out.label("personality");
   out.load_argument(0);
@@ -200,7 +222,11 @@ void emit_checks(Assembler& out) {
 
   out.label("socketpair");
   out.load_argument(0);
-  out.equal(1, "allow", "deny");  // AF_UNIX: between the command's own processes
+  out.equal(1, "", "deny");  // AF_UNIX: between the command's own processes
+  out.load_argument(1);
+  out.put(BPF_ALU | BPF_AND | BPF_K, 0xF);  // SOCK_TYPE_MASK
+  out.equal(1, "allow");
+  out.equal(5, "allow", "deny");  // SOCK_STREAM, SOCK_SEQPACKET: a datagram pair can be sent to any socket by name
 
   out.label("socket");
   out.load_argument(0);
@@ -243,6 +269,8 @@ Assembler::Done build(const Table& table) {
   out.result("deny", SECCOMP_RET_ERRNO | EPERM);
   out.result("enosys", SECCOMP_RET_ERRNO | ENOSYS);
   out.result("metadata", SECCOMP_RET_ERRNO | EPERM, "metadata");
+  out.result("names", SECCOMP_RET_ERRNO | EOPNOTSUPP, "names");
+  out.result("others", SECCOMP_RET_ERRNO | EPERM, "others");
   out.result("execve", SECCOMP_RET_ERRNO | EPERM, "execve");
   out.result("kill", SECCOMP_RET_KILL_PROCESS);
   return out.finish();

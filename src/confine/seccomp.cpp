@@ -7,9 +7,11 @@ namespace safe_exec {
 namespace {
 
 std::uint32_t patched(Patch patch, const FilterChoice& choice) {
-  const std::uint32_t refuse = SECCOMP_RET_ERRNO | EPERM;
+  constexpr std::uint32_t refuse = SECCOMP_RET_ERRNO | EPERM, unknown = SECCOMP_RET_ERRNO | EOPNOTSUPP;
   switch (patch) {
     case Patch::metadata: return choice.metadata ? SECCOMP_RET_ALLOW : refuse;
+    case Patch::names: return choice.names ? SECCOMP_RET_ALLOW : unknown;
+    case Patch::others: return choice.others ? SECCOMP_RET_ALLOW : refuse;
     case Patch::execve: return choice.execve ? SECCOMP_RET_ALLOW : refuse;
     case Patch::families: return choice.families;
     case Patch::tcp_families: return choice.tcp_families;

@@ -14,12 +14,14 @@ namespace safe_exec {
 // Places in the filter that a launch fills in.
 enum class Patch : std::uint8_t {
   metadata,      // k of a return: what calls that change metadata get
+  names,         // k of a return: what reads of any path that Landlock does not mediate get
+  others,        // k of a return: what changing another process gets
   execve,        // k of a return: what execve gets
   families,      // k of a test: bit set of socket families that are open
   tcp_families,  // k of a test: bit set of families that are open for TCP only
   magic_low, magic_high,  // k of two compares: the launcher's execveat
 };
-inline constexpr int kPatchCount = 6;
+inline constexpr int kPatchCount = 8;
 
 struct PatchPoint {
   Patch patch;
@@ -39,6 +41,8 @@ struct SyscallRow {
 
 struct FilterChoice {
   bool metadata = false;  // metadata calls pass
+  bool names = false;     // extended attributes and inotify by path pass
+  bool others = false;    // scheduling of other processes passes
   bool execve = false;    // further programs may be executed
   std::uint32_t families = 0;      // bit per AF_* below 32
   std::uint32_t tcp_families = 0;
