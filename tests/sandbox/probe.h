@@ -1,0 +1,38 @@
+// What the probe's parts share.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace probe {
+
+struct World {
+  std::string granted, granted_dir;      // operands, readable
+  std::string secret{}, outside{}, ws{}; // not granted
+  std::string self{};                    // the probe's own path
+  std::string unix_path{}, abstract{};   // sockets of the host; datagrams at unix_path + ".dgram"
+  int victim = 0, tcp = 0, udp = 0;      // a process and ports of the host
+  int reaper = 0;
+};
+
+struct Attempt {
+  const char* name;
+  int (*run)(const World&);  // in a child of its own: 0 when the harm is done, else an errno
+};
+
+int error_of(long result);
+int open_for(const std::string& path, int flags);
+int reads(const std::string& path);
+int lists(const std::string& path, const std::string& name = "");  // name: which has to be there
+int executes(const char* path, std::vector<const char*> argv);
+
+std::span<const Attempt> reading();
+std::span<const Attempt> writing();
+std::span<const Attempt> executing();
+std::span<const Attempt> kernel();
+std::span<const Attempt> processes();
+std::span<const Attempt> network();
+std::span<const Attempt> limits();
+
+}  // namespace probe
