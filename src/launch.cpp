@@ -182,7 +182,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
     child.cwd_inode = launch->root.cwd_inode;
   }
   if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
-  if (wanted.limits) launch->limits = plan_limits(plan.limits, wanted.namespaces);
+  launch->limits = wanted.limits ? plan_limits(plan.limits, wanted.namespaces) : plan_descriptors(0);
   child.limits = launch->limits.limits.data();
   child.limit_count = launch->limits.limits.size();
   if (!launch->limits.pid_max.empty()) child.pid_max = launch->limits.pid_max.c_str();

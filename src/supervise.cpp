@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -319,6 +320,11 @@ Expected<void> prepare_process() {
   }
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) open_missing(fd);
   (void)::prctl(PR_SET_DUMPABLE, 0);
+  rlimit files{};  // a grant is a descriptor, and there may be thousands; plan_limits sets the command's own
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &files);
+  }
   (void)::signal(SIGPIPE, SIG_IGN);
   (void)::signal(SIGCHLD, SIG_DFL);  // ignored by a parent, children could not be waited for
   sigset_t blocked;

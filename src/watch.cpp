@@ -69,7 +69,7 @@ class Watcher {
     Capture capture;
     bool large = false;
   };
-  enum Slot { report, process, out, err, in, source, stop, slots };
+  enum Slot { report, process, out, err, in, source, stop, reader, slots };
 
   int open_stop_signals() {
     sigset_t signals;
@@ -109,6 +109,7 @@ class Watcher {
     fds[in] = {feed_.empty() ? -1 : launch_.in.write.get(), POLLOUT, 0};
     fds[source] = {inherits() && feed_.empty() ? STDIN_FILENO : -1, POLLIN, 0};
     fds[stop] = {stop_fd, POLLIN, 0};
+    fds[reader] = {unread_ ? -1 : STDOUT_FILENO, 0, 0};  // POLLERR needs no asking, poll(2)
     if (plan_.stdin_plan.kind == StdinPlan::Kind::text && feed_.empty()) launch_.in.write.reset();  // all is written
     const int ready = ::poll(fds.data(), fds.size(), wait_ms());
     if (ready < 0 && errno != EINTR && errno != EAGAIN) return false;
@@ -129,6 +130,12 @@ class Watcher {
       read_reports();  // what it sent last
     }
     if (fds[stop].revents != 0) read_stop(fds[stop].fd);
+    if ((fds[reader].revents & POLLERR) != 0) {  // nobody is left to read the answer
+      unread_ = true;
+      cancel(SIGPIPE);
+    } else if (fds[reader].revents != 0) {
+      unread_ = true;  // POLLHUP, POLLNVAL: would be reported for ever
+    }
   }
 
   bool inherits() const { return plan_.stdin_plan.kind == StdinPlan::Kind::inherit && launch_.in.write; }
@@ -191,9 +198,11 @@ class Watcher {
   void read_stop(int fd) {
     signalfd_siginfo information{};
     if (::read(fd, &information, sizeof information) != sizeof information) return;
-    if (seen_.cancelled == 0 && ended_at_ == 0 && !seen_.timed_out) {
-      seen_.cancelled = static_cast<int>(information.ssi_signo);
-    }
+    cancel(static_cast<int>(information.ssi_signo));
+  }
+
+  void cancel(int signal) {
+    if (seen_.cancelled == 0 && ended_at_ == 0 && !seen_.timed_out) seen_.cancelled = signal;
     stop_tree();
   }
 
@@ -250,6 +259,7 @@ class Watcher {
   std::int64_t gone_at_ = 0;           // the reaper's
   std::int64_t kill_at_ = INT64_MAX;   // the tree was told to end; the reaper is killed then
   bool gone_ = false, killed_ = false, malformed_ = false;
+  bool unread_ = false;  // standard output is not watched any more
   std::string_view feed_;  // what of the input is not yet written
   std::string input_;
   std::array<char, kBlock> block_;

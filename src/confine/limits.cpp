@@ -77,8 +77,16 @@ void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& 
 
 }  // namespace
 
-LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces) {
+LimitPlan plan_descriptors(std::int64_t open_files) {
   LimitPlan plan;
+  add_if(plan, RLIMIT_NOFILE, open_files, 1);
+  // safe-exec raised its own; above 1024 a descriptor does not fit into select(2)'s sets.
+  if (plan.limits.empty()) add(plan, RLIMIT_NOFILE, 1024, RLIM_INFINITY);
+  return plan;
+}
+
+LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces) {
+  LimitPlan plan = plan_descriptors(asked.open_files);
   if (asked.cpu_s > 0) {  // SIGXCPU at the soft limit, SIGKILL a second later
     const auto seconds = static_cast<std::uint64_t>(asked.cpu_s);
     add(plan, RLIMIT_CPU, seconds, seconds + 1);
@@ -87,7 +95,6 @@ LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces
   // counts private writable memory since Linux 4.7.
   add_if(plan, RLIMIT_DATA, asked.memory_mib, kMiB);
   add_if(plan, RLIMIT_FSIZE, asked.file_mib, kMiB);
-  add_if(plan, RLIMIT_NOFILE, asked.open_files, 1);
   limit_processes(plan, asked.processes, namespaces);
   add(plan, RLIMIT_CORE, 0, 0);
   add(plan, RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024);

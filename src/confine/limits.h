@@ -18,6 +18,8 @@ struct LimitPlan {
   bool partial = false; // less than the plan says
 };
 
+// The limit of descriptors alone, which is set even where no other is: 0 for none of the policy's.
+[[nodiscard]] LimitPlan plan_descriptors(std::int64_t open_files);
 [[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces);
 
 }  // namespace safe_exec

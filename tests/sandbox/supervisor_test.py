@@ -1,0 +1,54 @@
+"""What safe-exec does with its own descriptors: enough for its grants, none too many for the command, and a reader that may go."""
+import os
+import resource
+import time
+
+from harness import SandboxTest, SHELL, main
+
+
+def few():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def running(marker):
+    found = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/cmdline" % name, "rb") as f:
+                    found += marker.encode() in f.read()
+            except OSError:
+                pass
+    return found
+
+
+class Supervisor(SandboxTest):
+    def test_the_soft_limit_of_descriptors_does_not_bound_the_grants(self):
+        self.write("ws/.env", "SECRET=1\n")
+        for i in range(600):
+            self.write("ws/f%d" % i, "plain\n")
+        node = dict(SHELL, sandbox={"read": ["${start_dir}"]})
+        policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]})
+        script = "ulimit -Sn; ulimit -Hn; for f in f0 f599 .env; do read line < $f && echo $line; done"
+        _, result = self.run_json(policy, ["dash", "-c", script], preexec_fn=few)
+        self.assertEqual(result["stdout"].split(), ["256", "256", "plain", "plain"], result)
+
+    def test_the_command_does_not_inherit_the_raised_limit(self):
+        _, result = self.run_shell("ulimit -Sn", node={"sandbox": {"layers": {"limits": "off"}}}, preexec_fn=few)
+        self.assertLessEqual(int(result["stdout"]), 1024, result)
+
+    def test_a_reader_that_goes_away_ends_the_run(self):
+        marker = "reader-gone-%d" % os.getpid()
+        process = self.popen(["run", "--policy", self.policy({"dash": SHELL}), "--", "dash", "-c", ": %s; while :; do read x < /dev/zero; done" % marker])
+        deadline = time.monotonic() + 5
+        while running(marker) < 2 and time.monotonic() < deadline:  # safe-exec and its command
+            time.sleep(0.02)
+        self.assertGreaterEqual(running(marker), 2)
+        process.stdout.close()
+        self.assertEqual(process.wait(3), 125)
+        self.assertEqual(running(marker), 0)
+        process.stderr.close()
+
+
+if __name__ == "__main__":
+    main()
