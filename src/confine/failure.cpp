@@ -49,6 +49,7 @@ std::string hint_for(std::string_view step, int error) {
   if (step == "fork" || step == "uid_map" || step.starts_with("mount_")) return namespace_hint(error);
   if (step == "seccomp") return "the kernel or the container lets no seccomp filter be installed";
   if (step == "exec" && error == ENOENT) return "the program's interpreter is not among its grants";
+  if (error == ENOSYS || error == EPERM) return "an outer sandbox or the container's profile refuses a system call that is needed";
   return "";
 }
 
