@@ -32,7 +32,6 @@ struct Run {
 };
 
 constexpr size_t kSignals = 64;
-constexpr int kDetach = 2;  // MNT_DETACH, whose header <sys/mount.h> clashes with <linux/mount.h>
 constexpr size_t kKernelSigset = 8;  // sizeof(sigset_t) in the kernel's ABI, rt_sigprocmask(2)
 
 [[noreturn]] void quit(int status) {
@@ -227,13 +226,14 @@ void build_root(const ChildPlan& plan, Run& run) {
       plan.whole_root ? syscall(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
                       : new_filesystem("tmpfs", "4m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
       Step::mount_root);
-  // Attached over "/": needs no directory of the host, and absolute names still start in the old root until pivot.
+  // Attached over "/": needs no directory of the host, and absolute names still start in the old root until the chroot below.
   must(plan, syscall(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH), Step::mount_root);
   for (size_t i = 0; i < plan.mount_count; ++i) run_mount(plan, run, root, i);
-  must(plan, syscall(SYS_fchdir, root), Step::mount_pivot);
-  // pivot_root(2), "pivot_root(".", ".")": the old root ends up over the new one and is detached from there.
-  must(plan, syscall(SYS_pivot_root, ".", "."), Step::mount_pivot);
-  must(plan, syscall(SYS_umount2, ".", kDetach), Step::mount_pivot);
+  // The new root covers the old one, and chroot(2) puts "/" and its ".." into it. Detaching the old root as well
+  // (pivot_root(2), umount2(2)) costs an RCU grace period on every launch and takes away nothing that could be reached:
+  // uncovering it needs capabilities, which are dropped next, for good, or a descriptor of it, and none is kept.
+  must(plan, syscall(SYS_fchdir, root), Step::mount_enter);
+  must(plan, syscall(SYS_chroot, "."), Step::mount_enter);
   syscall(SYS_close, root);
 }
 
@@ -341,8 +341,6 @@ int run_command(void* argument) {
   for (size_t i = 0; i < plan.limit_count; ++i) {
     must(plan, syscall(SYS_prlimit64, 0, plan.limits[i].resource, &plan.limits[i].soft, nullptr), run.step, i);
   }
-  // Undoes the launch's pinning. It fails only when those processors are gone, and then the kernel chooses others.
-  if (plan.cpus != nullptr) syscall(SYS_sched_setaffinity, 0, plan.cpus_size, plan.cpus);
   run.step = Step::no_new_privs;  // needed by the two layers that follow
   no_new_privileges(plan);
   run.step = Step::landlock;  // after the mounts: a domain forbids them

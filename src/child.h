@@ -12,7 +12,7 @@ namespace safe_exec {
 // The steps in the order in which they run. First the reaper's, then the command's.
 enum class Step : uint32_t {
   fork, signals, parent_check, uid_map, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
-  mount_proc, mount_pivot, capabilities, subreaper, command_fork,
+  mount_proc, mount_enter, capabilities, subreaper, command_fork,
   session, stdio, cwd, limits, no_new_privs, landlock, descriptors, seccomp, exec,
 };
 
@@ -71,8 +71,6 @@ struct ChildPlan {
   bool pid_namespace;
   bool drop_bounding;     // CAP_SETPCAP is at hand
   unsigned fd_ceiling;    // 0: close_range(2) works
-  const void* cpus;       // the command's affinity, put back before it executes; null: never changed
-  size_t cpus_size;
   void* stack_top;        // of the command until exec
 };
 

@@ -193,38 +193,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
   return launch;
 }
 
-namespace {
-
-// Keeps the set-up on the processor whose caches hold what was just prepared: the child inherits the affinity and puts
-// the old one back before it executes (sched_setaffinity(2)). An idle processor would first have to be woken.
-class Pinned {
- public:
-  explicit Pinned(Launch& launch) : all_(launch.cpus) {
-    cpu_set_t here;
-    CPU_ZERO(&here);
-    const int cpu = ::sched_getcpu();
-    if (cpu < 0 || cpu >= CPU_SETSIZE || ::sched_getaffinity(0, sizeof all_, &all_) != 0) return;
-    CPU_SET(static_cast<std::size_t>(cpu), &here);
-    if (::sched_setaffinity(0, sizeof here, &here) != 0) return;
-    launch.child.cpus = &all_;
-    launch.child.cpus_size = sizeof all_;
-    pinned_ = true;
-  }
-  ~Pinned() {
-    if (pinned_) (void)::sched_setaffinity(0, sizeof all_, &all_);
-  }
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-
- private:
-  cpu_set_t& all_;
-  bool pinned_ = false;
-};
-
-}  // namespace
-
 Expected<void> start_launch(Launch& launch) {
-  const Pinned pinned(launch);
   int pidfd = -1;
   // clone(2), not clone3(2): it is all that is needed, and container profiles refuse clone3 with ENOSYS. A raw call
   // with no stack is a fork; the order of its last two arguments, unused here, is what differs by architecture.

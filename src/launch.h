@@ -2,8 +2,6 @@
 // the fork. Decides nothing about falling back; supervise does.
 #pragma once
 
-#include <sched.h>
-
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,7 +37,6 @@ struct Launch {
   std::vector<const char*> argv, envp;
   std::string uid_map, gid_map;
   std::unique_ptr<char[]> stack;
-  cpu_set_t cpus{};  // child.cpus
   ChildPlan child{};
   std::vector<std::string> weaker;  // what of the plan is withheld because a layer is missing
   pid_t pid = -1;

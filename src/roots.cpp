@@ -68,16 +68,7 @@ OpenedRoot unusable(std::string configured, std::string problem, int number = 0)
 Expected<Roots> Roots::make(const Policy& policy, const std::map<std::string, std::string>& variables) {
   Roots roots;
   if (auto started = roots.open_start_dir(); !started) return tl::unexpected(std::move(started.error()));
-  if (!policy.file.empty()) roots.policy_ = physical_or_same(policy.file);
-  if (const std::string home = passwd_home(); !home.empty()) roots.home_ = physical_or_same(home);
-  for (const std::string& path : {roots.policy_, roots.home_}) {
-    if (!path.empty()) roots.guarded_.push_back(path);
-  }
-  roots.start_dir_.problem = roots.too_wide(roots.start_dir_.physical);
-  if (!roots.start_dir_.problem.empty()) {
-    roots.start_dir_.problem += "; start safe-exec in a directory below it, or let the policy name one: by a variable "
-                                "with the default \"${start_dir}/NAME\", or by its whole path";
-  }
+  roots.policy_ = policy.file;
   for (const auto& [name, text] : variables) {
     const auto known = std::find_if(policy.variables.begin(), policy.variables.end(),
                                     [&name](const Variable& variable) { return variable.name == name; });
@@ -114,6 +105,21 @@ Expected<Roots> Roots::make(const Policy& policy, const std::map<std::string, st
     waiting = std::move(later);
   }
   return roots;
+}
+
+// Only what stands for a directory by a variable is held against these, so they are looked up when one is met.
+void Roots::guard() {
+  if (std::exchange(guarding_, true)) return;
+  if (!policy_.empty()) policy_ = physical_or_same(policy_);
+  if (const std::string home = passwd_home(); !home.empty()) home_ = physical_or_same(home);
+  for (const std::string& path : {policy_, home_}) {
+    if (!path.empty()) guarded_.push_back(path);
+  }
+  start_dir_.problem = too_wide(start_dir_.physical);
+  if (!start_dir_.problem.empty()) {
+    start_dir_.problem += "; start safe-exec in a directory below it, or let the policy name one: by a variable "
+                          "with the default \"${start_dir}/NAME\", or by its whole path";
+  }
 }
 
 Expected<void> Roots::open_start_dir() {
@@ -156,6 +162,7 @@ Expected<void> Roots::define(const Policy& policy, const Variable& variable, con
   if (!walked) return wrong(describe(walked.error()), walked.error().sys_errno);
   if (!S_ISDIR(walked->status.st_mode)) return wrong(text + " is not a directory", ENOTDIR);
   const bool literal = given == nullptr && variable.default_value->substr(0, 2) != "${";
+  if (!literal) guard();
   const std::string problem = literal ? std::string() : too_wide(walked->path);
   if (!problem.empty()) {
     // The remedy differs, the code does not: the policy is what such a value would make too wide.
@@ -192,6 +199,7 @@ const OpenedRoot* Roots::variable(std::string_view name) const {
 }
 
 const OpenedRoot& Roots::open(const Root& root) {
+  if (!root.variable.empty()) guard();
   if (!root.variable.empty() && root.path.empty()) {
     const OpenedRoot* const value = variable(root.variable);
     if (value != nullptr) return *value;

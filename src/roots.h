@@ -46,7 +46,10 @@ class Roots {
   [[nodiscard]] std::string too_wide(const std::string& physical) const;  // empty: it is not
 
   OpenedRoot start_dir_;
-  std::string policy_, home_;         // physical paths; empty: there is none
+  void guard();
+
+  bool guarding_ = false;
+  std::string policy_, home_;         // physical paths once guard() was asked; empty: there is none
   std::vector<std::string> guarded_{"/usr", "/etc", "/var", "/proc", "/sys", "/dev"};  // and these two
   std::map<std::string, OpenedRoot, std::less<>> variables_;
   std::map<std::string, OpenedRoot> opened_;  // by "variable:path"

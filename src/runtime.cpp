@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -73,6 +74,31 @@ std::vector<std::string> search_directories(std::string_view list, const std::st
   }
   return directories;
 }
+
+// A file's bytes without a copy. ldconfig(8) renames a new cache over the old one, so what is mapped never shrinks.
+class Mapping {
+ public:
+  Mapping() = default;
+  ~Mapping() {
+    if (size_ > 0) (void)::munmap(start_, size_);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  void open(int fd) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0 || status.st_size <= 0 || static_cast<std::size_t>(status.st_size) > kMaxCache) return;
+    void* const start = ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+    if (start == MAP_FAILED) return;
+    start_ = start;
+    size_ = static_cast<std::size_t>(status.st_size);
+  }
+  [[nodiscard]] std::string_view bytes() const { return {static_cast<const char*>(start_), size_}; }
+
+ private:
+  void* start_ = nullptr;
+  std::size_t size_ = 0;
+};
 
 class Closure {
  public:
@@ -145,8 +171,7 @@ class Closure {
   void add_cache() {
     if (cache_) return;
     cache_.emplace();
-    const auto fd = add_file(kCache, false);
-    if (fd) cache_ = read_whole(fd->get(), kMaxCache).value_or(std::string());
+    if (const auto fd = add_file(kCache, false)) cache_->open(fd->get());
   }
 
   void add_library(const std::string& name, const Loaded& user) {
@@ -170,7 +195,7 @@ class Closure {
       }
     }
     bool found = false;  // several: of the same name, for different processors (glibc-hwcaps)
-    for (const std::string& path : elf::cached_paths(*cache_, name)) found |= try_library(path, user, rpath);
+    for (const std::string& path : elf::cached_paths(cache_->bytes(), name)) found |= try_library(path, user, rpath);
     for (const std::string_view directory : kDefaultDirectories) {
       if (found) return;
       found = try_library(child_path(directory, name), user, rpath);
@@ -196,7 +221,7 @@ class Closure {
 
   std::vector<Grant>& grants_;
   TrustedWalks walks_;
-  std::optional<std::string> cache_;
+  std::optional<Mapping> cache_;
   std::set<std::string, std::less<>> names_;
   std::set<std::string, std::less<>> found_by_name_;
   std::vector<Loaded> waiting_;
@@ -250,6 +275,12 @@ void add_directory(Closure& closure, int directory, const std::string& path) {
   }
 }
 
+bool names_locale(const std::vector<std::string>& env) {
+  return std::any_of(env.begin(), env.end(), [](const std::string& variable) {
+    return variable.compare(0, 3, "LC_") == 0 || variable.compare(0, 5, "LANG=") == 0;
+  });
+}
+
 void add_device(std::vector<Grant>& grants, const char* name, unsigned minor, PathAccess access) {
   struct stat status {};
   Grant grant;
@@ -287,8 +318,9 @@ Expected<void> add_runtime(Plan& plan) {
     }
   }
   constexpr const char* kLocale = "/usr/lib/locale/C.utf8";
-  if (auto locale = closure.walks().walk(kLocale, Owners::root); locale && S_ISDIR(locale->status.st_mode)) {
-    closure.grant(*std::move(locale), kLocale, false, Origin::runtime);
+  if (names_locale(plan.env)) {  // else setlocale(3) finds "C", which is built in
+    auto locale = closure.walks().walk(kLocale, Owners::root);
+    if (locale && S_ISDIR(locale->status.st_mode)) closure.grant(*std::move(locale), kLocale, false, Origin::runtime);
   }
   add_device(added, "/dev/null", 3, PathAccess::write);
   add_device(added, "/dev/zero", 5, PathAccess::write);

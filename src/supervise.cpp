@@ -52,7 +52,7 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::mount_read_only:
     case Step::mount_tmp:
     case Step::mount_proc:
-    case Step::mount_pivot: return refused(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
+    case Step::mount_enter: return refused(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
     case Step::landlock: return kLandlockLayer;
     case Step::seccomp: return kSeccompLayer;
     case Step::limits: return kLimitsLayer;

@@ -68,7 +68,7 @@ std::string step_name(Step step) {
     case Step::mount_read_only: return "mount_read_only";
     case Step::mount_tmp: return "mount_tmp";
     case Step::mount_proc: return "mount_proc";
-    case Step::mount_pivot: return "mount_pivot";
+    case Step::mount_enter: return "mount_enter";
     case Step::capabilities: return "capabilities";
     case Step::subreaper: return "subreaper";
     case Step::command_fork: return "command_fork";

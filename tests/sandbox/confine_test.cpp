@@ -193,7 +193,7 @@ TEST_CASE("confine: with neither Landlock nor mounts, or without what is require
 TEST_CASE("confine: the system calls of the set-up may each fail and the command is confined or not started") {
   Directory work;
   work.write("secret", "the secret");
-  constexpr int calls[] = {SYS_mount, SYS_pivot_root, SYS_umount2, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_move_mount,
+  constexpr int calls[] = {SYS_mount, SYS_chroot, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_move_mount,
                            SYS_open_tree, SYS_mount_setattr, SYS_openat2, SYS_mkdirat, SYS_mknodat, SYS_symlinkat, SYS_statx,
                            SYS_capset, SYS_capget, SYS_setsid, SYS_dup3, SYS_prlimit64, SYS_close_range, SYS_seccomp,
                            SYS_landlock_create_ruleset, SYS_landlock_add_rule, SYS_landlock_restrict_self, SYS_execveat,

@@ -13,7 +13,7 @@ import world
 from harness import BINARY, SHELL, SandboxTest, main
 from probe_test import GENERATED_CODE, NAMESPACES, PROBE, UNCOUNTED
 
-MOUNTS = ("mount", "umount2", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "mount_setattr", "pivot_root")
+MOUNTS = ("mount", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "mount_setattr", "chroot")
 # What is lost where a call is refused; None: the command is not started, and the step that says so.
 LOST = {"namespaces": set(NAMESPACES), "landlock_create_ruleset": {"landlock"}, "landlock_add_rule": {"landlock"},
         "landlock_restrict_self": {"landlock"}, "unshare": set(), "clone3": set(), "setns": set(), "close_range": set(),

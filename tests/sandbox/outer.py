@@ -10,9 +10,9 @@ NEW_NAMESPACES = 0x7E020000
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
 MACHINE = platform.machine()
 NUMBERS = {
-    "x86_64": {"clone": 56, "prctl": 157, "pivot_root": 155, "mount": 165, "umount2": 166, "unshare": 272, "setns": 308,
+    "x86_64": {"clone": 56, "prctl": 157, "chroot": 161, "mount": 165, "umount2": 166, "unshare": 272, "setns": 308,
                "seccomp": 317, "execveat": 322, "signalfd4": 289, "ptrace": 101},
-    "aarch64": {"clone": 220, "prctl": 167, "pivot_root": 41, "mount": 40, "umount2": 39, "unshare": 97, "setns": 268,
+    "aarch64": {"clone": 220, "prctl": 167, "chroot": 51, "mount": 40, "umount2": 39, "unshare": 97, "setns": 268,
                 "seccomp": 277, "execveat": 281, "signalfd4": 74, "ptrace": 117},
 }[MACHINE]
 NUMBERS.update({"pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,

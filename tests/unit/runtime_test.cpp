@@ -140,7 +140,11 @@ TEST_CASE("runtime: the closure of system programs is what their own loader list
 }
 
 TEST_CASE("runtime: the cache, the locale and five devices, and nothing that is only code to be loaded on demand") {
+  Plan bare = plan_for("/bin/true");
+  REQUIRE(add_runtime(bare));
+  CHECK(named(bare, "/usr/lib/locale/C.utf8") == nullptr);  // no variable names a locale
   Plan plan = plan_for("/bin/true");
+  plan.env = {"LC_ALL=C.UTF-8"};
   REQUIRE(add_runtime(plan));
   CHECK((named(plan, "/etc/ld.so.cache") != nullptr) == std::filesystem::exists("/etc/ld.so.cache"));
   CHECK((named(plan, "/usr/lib/locale/C.utf8") != nullptr) == std::filesystem::exists("/usr/lib/locale/C.utf8"));
