@@ -483,6 +483,7 @@ struct Result {
   std::optional<Denial> denied;
   std::optional<Error> error;
   std::optional<Outcome> outcome;  // when a command ran
+  UniqueFd ending;                 // what supervise.h's await_end() waits for before the answer is given
   std::string command;             // name, when known
   std::string policy_name, policy_sha256;
 };

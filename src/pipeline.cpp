@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "beneath.h"
@@ -120,7 +121,10 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   if (stop == StopAfter::decision) return {};
   auto created = CreatedFiles::make(plan);
   if (!created) return tl::make_unexpected(created.error());
-  auto outcome = execute(plan, std::move(*settled));
+  // While an unused output file may still have to be removed, nobody of the tree may be left.
+  const bool creates = std::any_of(plan.grants.begin(), plan.grants.end(),
+                                   [](const Grant& grant) { return grant.access == PathAccess::create; });
+  auto outcome = execute(plan, std::move(*settled), creates ? nullptr : &result.ending);
   if (!outcome) return tl::make_unexpected(outcome.error());
   result.outcome = std::move(*outcome);
   return {};

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,7 +278,8 @@ Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& lau
 }
 
 // One attempt. nullopt: a layer was given up, try again.
-Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already) {
+Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already,
+                                         UniqueFd* ending) {
   const auto retry = [&](std::span<const Layer> layers, Error error) -> Expected<std::optional<Outcome>> {
     if (auto given_up = attempts.without(layers, std::move(error)); !given_up) return tl::unexpected(given_up.error());
     return std::nullopt;
@@ -291,7 +294,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
     return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
   }
-  auto watched = watch(plan, launch);
+  auto watched = watch(plan, launch, ending != nullptr);
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {
     return retry(layers_of(watched->failed->step, watched->failed->error, launch.wanted.namespaces),
@@ -300,7 +303,9 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   if (!watched->ended && !watched->timed_out && watched->cancelled == 0) {
     return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0));
   }
-  return outcome_of(plan, attempts, launch, *watched, already);
+  Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);
+  if (ending != nullptr) *ending = std::move(launch.pidfd);
+  return outcome;
 }
 
 // A closed 0, 1 or 2 would be given to the next file that is opened. Standard output is opened for reading, so that
@@ -340,11 +345,26 @@ Expected<void> prepare_process() {
   return {};
 }
 
-Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already) {
+void await_end(UniqueFd& ending) {
+  constexpr int kPatienceMs = 2000;
+  for (int kills = 0; ending && kills < 2; ++kills) {
+    pollfd gone{ending.get(), POLLIN, 0};
+    int ready = 0;
+    while ((ready = ::poll(&gone, 1, kPatienceMs)) < 0 && errno == EINTR) {
+    }
+    if (ready != 0) break;
+    (void)::syscall(SYS_pidfd_send_signal, ending.get(), SIGKILL, nullptr, 0);
+  }
+  siginfo_t information{};
+  if (ending) (void)::waitid(P_PIDFD, static_cast<id_t>(ending.get()), &information, WEXITED | WNOHANG);
+  ending.reset();
+}
+
+Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, UniqueFd* ending) {
   Attempts attempts(plan);
   for (int i = 0; i < kLayerCount; ++i) {  // each failing attempt gives up at least one layer
     if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
-    auto outcome = attempt(plan, attempts, already);
+    auto outcome = attempt(plan, attempts, already, ending);
     if (!outcome) return tl::unexpected(std::move(outcome.error()));
     if (outcome->has_value()) return std::move(**outcome);
   }

@@ -13,6 +13,7 @@
 #include "policy.h"
 #include "report.h"
 #include "show.h"
+#include "supervise.h"
 
 namespace safe_exec {
 namespace {
@@ -123,11 +124,13 @@ int fail(const Invocation& in, const Error& error) {
 }
 
 int run_verb(const Invocation& in) {
-  const Result result = answer(in, StopAfter::outcome, nullptr);
+  Result result = answer(in, StopAfter::outcome, nullptr);
+  // Written down while the kernel takes the sandbox down, given only when nothing of it is left.
+  const std::string text = in.output == Output::raw ? std::string() : result_json(result, layout_of(in.output));
+  await_end(result.ending);
   if (in.output == Output::raw) return run_raw(result);
-  // The answer is out and nothing is left to undo: the kernel takes back descriptors and memory faster than
-  // destructors give them back one by one.
-  ::_exit(finish(in, result_json(result, layout_of(in.output)), run_exit_status(result)));
+  // Nothing is left to undo: the kernel takes back descriptors and memory faster than destructors give them back.
+  ::_exit(finish(in, text, run_exit_status(result)));
 }
 
 int check_verb(const Invocation& in) {

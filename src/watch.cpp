@@ -34,9 +34,10 @@ std::int64_t now_ms() {
 
 class Watcher {
  public:
-  Watcher(const Plan& plan, Launch& launch)
+  Watcher(const Plan& plan, Launch& launch, bool leave_end)
       : plan_(plan),
         launch_(launch),
+        leave_end_(leave_end && launch.wanted.namespaces.pid),
         out_{launch.out.read, Capture(plan.stdout_bytes)},
         err_{launch.err.read, Capture(plan.stderr_bytes)},
         started_(now_ms()) {
@@ -49,10 +50,12 @@ class Watcher {
     while (!finished()) {
       if (!poll_once(stop_fd)) break;
     }
-    if (!gone_) kill_reaper();
-    drain(out_);
-    drain(err_);
-    seen_.lingering = !reap();
+    if (!left()) {
+      if (!gone_) kill_reaper();
+      drain(out_);
+      drain(err_);
+      seen_.lingering = !reap();
+    }
     if (malformed_) {
       return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
     }
@@ -85,10 +88,16 @@ class Watcher {
 
   // The tree is gone and the pipes are empty, or the time for that is over.
   bool finished() {
+    if (left()) return true;
     const std::int64_t now = now_ms();
     if (gone_ && ((!launch_.out.read && !launch_.err.read) || now >= gone_at_ + kDrainMs)) return true;
     if (ended_at_ != 0 && !gone_ && now >= ended_at_ + kGraceMs) kill_reaper();
     return kill_at_ != INT64_MAX && now >= kill_at_ + kGiveUpMs;
+  }
+
+  // Only what is left of the sandbox is still to go, and by itself.
+  bool left() const {
+    return leave_end_ && !gone_ && seen_.ended && kill_at_ == INT64_MAX && !launch_.out.read && !launch_.err.read;
   }
 
   int wait_ms() const {
@@ -250,6 +259,7 @@ class Watcher {
 
   const Plan& plan_;
   Launch& launch_;
+  const bool leave_end_;
   Stream out_, err_;
   Watched seen_;
   UniqueFd stop_;
@@ -267,8 +277,8 @@ class Watcher {
 
 }  // namespace
 
-Expected<Watched> watch(const Plan& plan, Launch& launch) {
-  const auto watcher = std::make_unique<Watcher>(plan, launch);
+Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end) {
+  const auto watcher = std::make_unique<Watcher>(plan, launch, leave_end);
   return watcher->run();
 }
 

@@ -23,6 +23,8 @@ struct Watched {
 };
 
 // Error: launch_failed or internal when descriptors cannot be had or a report is malformed.
-[[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch);
+// leave_end: once the command has ended and its output is complete, the rest of the tree is left to the reaper, which
+// goes last and takes its pid namespace along; the caller waits for it (await_end).
+[[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end);
 
 }  // namespace safe_exec

@@ -73,6 +73,7 @@ class RootPlanner {
       bind.fd = fd;
       bind.directory = directory;
     }
+    any_directory_ |= directory;
     bind.level = std::max(bind.level, level);
     bind.executed |= executed;
   }
@@ -128,6 +129,7 @@ class RootPlanner {
   // The bound directory that a path lies in; null: it lies in the new root's own tmpfs.
   const Bind* cover(const std::string& path) const {
     if (path == "/") return nullptr;
+    if (!any_directory_) return root_.whole_root ? &host_root_ : nullptr;
     for (std::string above = parent_of(path);; above = parent_of(above)) {
       const auto found = binds_.find(above);
       if (found != binds_.end() && found->second.directory) return &found->second;
@@ -307,7 +309,8 @@ class RootPlanner {
   const Plan& plan_;
   const RootOptions& options_;
   RootPlan root_;
-  std::map<std::string, Bind> binds_;    // by place in the new root
+  std::map<std::string, Bind> binds_;
+  bool any_directory_ = false;  // among them    // by place in the new root
   std::map<std::string, Entry> entries_;  // what is created in the new root's own tmpfs
   std::vector<std::pair<std::string, std::string>> aliases_;
   const Bind host_root_{"/", -1, true, false, Level::read, UniqueFd()};
