@@ -184,7 +184,8 @@ class Surroundings(SandboxTest):
         return status, out, err
 
     def test_too_few_descriptors(self):
-        for value in range(3, 24):
+        # A sanitizer's build is linked dynamically: below this its loader ends before main.
+        for value in range(12 if SANITIZED else 3, 24):
             status, out, err = self.limited(resource.RLIMIT_NOFILE, value)
             result = json.loads(out)
             if status != 0:
@@ -217,6 +218,8 @@ class Surroundings(SandboxTest):
     def test_a_setuid_safe_exec_refuses(self):
         if os.getuid() != 0:
             return  # an ordinary user cannot give a file away, so the case does not exist
+        if SANITIZED:
+            return  # its run-time refuses a set-user-ID start by itself, before main
         copy = os.path.join(self.dir, "safe-exec")
         shutil.copy(BINARY, copy)
         os.chown(copy, 12345, 12345)
