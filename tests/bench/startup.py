@@ -32,7 +32,7 @@ def main():
     if args[:1] == ["--"]:
         args = args[1:]
     if not args:
-        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         args = [root + "/build/safe-exec", "run", "--policy", root + "/tests/bench/true.json", "--", "/bin/true"]
     if os.geteuid() == 0:
         os.setgroups([])
