@@ -1,6 +1,6 @@
 // Level 4. The only code after the fork: a fixed list of steps over a ChildPlan, raw system calls only. Must never
-// allocate, throw, take a lock or call into libc beyond syscall(2), clone(2) and errno: the reaper is a copy of a
-// process that may have been anywhere, and the command shares the reaper's memory until it executes.
+// allocate, throw, take a lock, call into libc or touch errno: the reaper shares the supervisor's memory while it lives,
+// and so does the command until it executes.
 #include "child.h"
 
 #include <errno.h>
@@ -17,9 +17,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "syscall.h"
 
 namespace safe_exec {
 namespace {
@@ -35,26 +36,27 @@ constexpr size_t kSignals = 64;
 constexpr size_t kKernelSigset = 8;  // sizeof(sigset_t) in the kernel's ABI, rt_sigprocmask(2)
 
 [[noreturn]] void quit(int status) {
-  for (;;) syscall(SYS_exit_group, status);
+  for (;;) call(SYS_exit_group, status);
 }
 
 void send(const ChildPlan& plan, const Message& message) {
-  while (syscall(SYS_write, plan.report_fd, &message, sizeof message) < 0 && errno == EINTR) {
+  while (call(SYS_write, plan.report_fd, &message, sizeof message) == -EINTR) {
   }
 }
 
-[[noreturn]] void fail(const ChildPlan& plan, Step step, size_t item = 0) {
+// error: negative, as system calls give it.
+[[noreturn]] void fail(const ChildPlan& plan, long error, Step step, size_t item = 0) {
   Message message{};
   message.kind = Message::failed;
   message.step = step;
-  message.error = errno;
+  message.error = static_cast<int32_t>(-error);
   message.item = static_cast<uint32_t>(item);
   send(plan, message);
   quit(127);
 }
 
 long must(const ChildPlan& plan, long result, Step step, size_t item = 0) {
-  if (result < 0) fail(plan, step, item);
+  if (result < 0) fail(plan, result, step, item);
   return result;
 }
 
@@ -66,51 +68,46 @@ size_t length(const char* text) {
 
 // ---- user namespace
 
-bool write_file(const char* path, const char* text) {
-  const long fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
-  if (fd < 0) return false;
-  const size_t size = length(text);
-  const bool done = syscall(SYS_write, fd, text, size) == static_cast<long>(size);
-  const int error = errno;
-  syscall(SYS_close, fd);
-  errno = error;
-  return done;
+long write_file(const char* path, const char* text) {
+  const long fd = call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return fd;
+  const long result = call(SYS_write, fd, text, length(text));
+  call(SYS_close, fd);
+  return result;
 }
 
 void write_maps(const ChildPlan& plan) {
   // The files of a non-dumpable process belong to root (proc(5)), so the maps are written as a dumpable one.
-  must(plan, syscall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0), Step::uid_map);
+  must(plan, call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0), Step::uid_map);
   // setgroups first: without "deny" an unprivileged process may not write gid_map (user_namespaces(7)).
-  if (!write_file("/proc/self/setgroups", "deny") || !write_file("/proc/self/uid_map", plan.uid_map) ||
-      !write_file("/proc/self/gid_map", plan.gid_map)) {
-    fail(plan, Step::uid_map);
-  }
+  must(plan, write_file("/proc/self/setgroups", "deny"), Step::uid_map);
+  must(plan, write_file("/proc/self/uid_map", plan.uid_map), Step::uid_map);
+  must(plan, write_file("/proc/self/gid_map", plan.gid_map), Step::uid_map);
 }
 
 void limit_processes(const ChildPlan& plan) {
-  if (write_file("/proc/sys/kernel/pid_max", plan.pid_max)) return;
+  const long result = write_file("/proc/sys/kernel/pid_max", plan.pid_max);
+  if (result >= 0) return;
   Message message{};
   message.kind = Message::note;  // the launch goes on; the limits are reported as partial
   message.step = Step::process_limit;
-  message.error = errno;
+  message.error = static_cast<int32_t>(-result);
   send(plan, message);
 }
 
 // ---- mounts
 
 long new_filesystem(const char* type, const char* size, unsigned attributes) {
-  const long context = syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
-  if (context < 0) return -1;
+  const long context = call(SYS_fsopen, type, FSOPEN_CLOEXEC);
+  if (context < 0) return context;
   long result = 0;
   if (size != nullptr) {
-    result = syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0);
-    if (result == 0) result = syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "755", 0);
+    result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0);
+    if (result == 0) result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "755", 0);
   }
-  if (result == 0) result = syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
-  if (result == 0) result = syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
-  const int error = errno;
-  syscall(SYS_close, context);
-  errno = error;
+  if (result == 0) result = call(SYS_fsconfig, context, FSCONFIG_CMD_CREATE);
+  if (result == 0) result = call(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
+  call(SYS_close, context);
   return result;
 }
 
@@ -119,34 +116,32 @@ long open_beneath(long root, const char* target, uint64_t flags) {
   open_how how{};
   how.flags = flags | O_PATH | O_CLOEXEC | O_NOFOLLOW;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return syscall(SYS_openat2, root, target, &how, sizeof how);
+  return call(SYS_openat2, root, target, &how, sizeof how);
 }
 
 long attach(long tree, long root, const MountOp& op) {
-  if (!op.beneath) return syscall(SYS_move_mount, tree, "", root, op.target, MOVE_MOUNT_F_EMPTY_PATH);
+  if (!op.beneath) return call(SYS_move_mount, tree, "", root, op.target, MOVE_MOUNT_F_EMPTY_PATH);
   const long target = open_beneath(root, op.target, 0);
-  if (target < 0) return -1;
+  if (target < 0) return target;
   const long result =
-      syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  const int error = errno;
-  syscall(SYS_close, target);
-  errno = error;
+      call(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  call(SYS_close, target);
   return result;
 }
 
-bool same_inode(long fd, uint64_t inode, uint32_t major, uint32_t minor) {
+// 0, or the negative error: ESTALE when it is another one.
+long same_inode(long fd, uint64_t inode, uint32_t major, uint32_t minor) {
   struct statx found {};
-  if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_INO, &found) < 0) return false;
-  if (found.stx_ino == inode && found.stx_dev_major == major && found.stx_dev_minor == minor) return true;
-  errno = ESTALE;
-  return false;
+  const long result = call(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_INO, &found);
+  if (result < 0) return result;
+  return found.stx_ino == inode && found.stx_dev_major == major && found.stx_dev_minor == minor ? 0 : -ESTALE;
 }
 
 long set_attributes(long fd, uint64_t set, uint64_t clear, bool recursive) {
   mount_attr attributes{};
   attributes.attr_set = set;
   attributes.attr_clr = clear;
-  return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attributes,
+  return call(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attributes,
                  sizeof attributes);
 }
 
@@ -154,15 +149,15 @@ long set_attributes(long fd, uint64_t set, uint64_t clear, bool recursive) {
 // so the checked inode is found again by its physical name and compared.
 void bind(const ChildPlan& plan, Run& run, long root, const MountOp& op, size_t item) {
   const long tree = must(plan,
-                         syscall(SYS_open_tree, AT_FDCWD, op.source,
+                         call(SYS_open_tree, AT_FDCWD, op.source,
                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW |
                                      static_cast<unsigned>(op.recursive ? AT_RECURSIVE : 0)),
                          Step::mount_bind, item);
-  if (!same_inode(tree, op.inode, op.major, op.minor)) fail(plan, Step::mount_bind, item);
+  must(plan, same_inode(tree, op.inode, op.major, op.minor), Step::mount_bind, item);
   if (op.attributes != 0) must(plan, set_attributes(tree, op.attributes, 0, op.recursive), Step::mount_bind, item);
   must(plan, attach(tree, root, op), Step::mount_bind, item);
   if (op.executed) run.exec_fd = static_cast<int>(tree);
-  else syscall(SYS_close, tree);
+  else call(SYS_close, tree);
 }
 
 // A file system of this launch's own: the rule for it can only be made now that it exists.
@@ -171,7 +166,7 @@ void add_rule(const ChildPlan& plan, long fd, uint64_t rights, Step step, size_t
   landlock_path_beneath_attr rule{};
   rule.allowed_access = rights;
   rule.parent_fd = static_cast<int>(fd);
-  must(plan, syscall(SYS_landlock_add_rule, plan.ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0), step, item);
+  must(plan, call(SYS_landlock_add_rule, plan.ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0), step, item);
 }
 
 void mount_fresh(const ChildPlan& plan, long root, const MountOp& op, size_t item) {
@@ -181,23 +176,23 @@ void mount_fresh(const ChildPlan& plan, long root, const MountOp& op, size_t ite
       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (tmp ? 0U : MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY);
   const long tree =
       must(plan, new_filesystem(tmp ? "tmpfs" : "proc", tmp ? op.source : nullptr, attributes), step, item);
-  if (tmp) must(plan, syscall(SYS_fchmodat, tree, ".", 01777), step, item);
+  if (tmp) must(plan, call(SYS_fchmodat, tree, ".", 01777), step, item);
   must(plan, attach(tree, root, op), step, item);
   add_rule(plan, tree, op.landlock, step, item);
-  syscall(SYS_close, tree);
+  call(SYS_close, tree);
 }
 
 void run_mount(const ChildPlan& plan, Run& run, long root, size_t item) {
   const MountOp& op = plan.mounts[item];
   switch (op.kind) {
     case MountOp::directory:
-      must(plan, syscall(SYS_mkdirat, root, op.target, 0755), Step::mount_entry, item);
+      must(plan, call(SYS_mkdirat, root, op.target, 0755), Step::mount_entry, item);
       break;
     case MountOp::file:
-      must(plan, syscall(SYS_mknodat, root, op.target, S_IFREG | 0444, 0), Step::mount_entry, item);
+      must(plan, call(SYS_mknodat, root, op.target, S_IFREG | 0444, 0), Step::mount_entry, item);
       break;
     case MountOp::symlink:
-      must(plan, syscall(SYS_symlinkat, op.source, root, op.target), Step::mount_entry, item);
+      must(plan, call(SYS_symlinkat, op.source, root, op.target), Step::mount_entry, item);
       break;
     case MountOp::bind:
       bind(plan, run, root, op, item);
@@ -209,7 +204,7 @@ void run_mount(const ChildPlan& plan, Run& run, long root, size_t item) {
     case MountOp::writable: {
       const long fd = must(plan, open_beneath(root, op.target, 0), Step::mount_tmp, item);
       must(plan, set_attributes(fd, 0, MOUNT_ATTR_RDONLY, false), Step::mount_tmp, item);
-      syscall(SYS_close, fd);
+      call(SYS_close, fd);
       break;
     }
     case MountOp::tmpfs:
@@ -220,41 +215,38 @@ void run_mount(const ChildPlan& plan, Run& run, long root, size_t item) {
 }
 
 void build_root(const ChildPlan& plan, Run& run) {
-  must(plan, syscall(SYS_mount, nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), Step::mount_root);
+  must(plan, call(SYS_mount, nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), Step::mount_root);
   const long root = must(
       plan,
-      plan.whole_root ? syscall(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
+      plan.whole_root ? call(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
                       : new_filesystem("tmpfs", "4m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
       Step::mount_root);
   // Attached over "/": needs no directory of the host, and absolute names still start in the old root until the chroot below.
-  must(plan, syscall(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH), Step::mount_root);
+  must(plan, call(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH), Step::mount_root);
   for (size_t i = 0; i < plan.mount_count; ++i) run_mount(plan, run, root, i);
   // The new root covers the old one, and chroot(2) puts "/" and its ".." into it. Detaching the old root as well
   // (pivot_root(2), umount2(2)) costs an RCU grace period on every launch and takes away nothing that could be reached:
   // uncovering it needs capabilities, which are dropped next, for good, or a descriptor of it, and none is kept.
-  must(plan, syscall(SYS_fchdir, root), Step::mount_enter);
-  must(plan, syscall(SYS_chroot, "."), Step::mount_enter);
-  syscall(SYS_close, root);
+  must(plan, call(SYS_fchdir, root), Step::mount_enter);
+  must(plan, call(SYS_chroot, "."), Step::mount_enter);
+  call(SYS_close, root);
 }
 
 void enter_cwd(const ChildPlan& plan) {
   if (plan.mounts == nullptr) {
-    must(plan, syscall(SYS_fchdir, plan.cwd_fd), Step::cwd);
+    must(plan, call(SYS_fchdir, plan.cwd_fd), Step::cwd);
     return;
   }
-  must(plan, syscall(SYS_chdir, "/"), Step::cwd);
+  must(plan, call(SYS_chdir, "/"), Step::cwd);
   if (plan.cwd[0] == '\0') return;
   const long fd = must(plan, open_beneath(AT_FDCWD, plan.cwd, O_DIRECTORY), Step::cwd);
   if (plan.cwd_inode != 0) {
     struct statx found {};
-    must(plan, syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_INO, &found), Step::cwd);
-    if (found.stx_ino != plan.cwd_inode) {
-      errno = ESTALE;
-      fail(plan, Step::cwd);
-    }
+    must(plan, call(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_INO, &found), Step::cwd);
+    if (found.stx_ino != plan.cwd_inode) fail(plan, -ESTALE, Step::cwd);
   }
-  must(plan, syscall(SYS_fchdir, fd), Step::cwd);
-  syscall(SYS_close, fd);
+  must(plan, call(SYS_fchdir, fd), Step::cwd);
+  call(SYS_close, fd);
 }
 
 // ---- privileges, of the reaper and with it of the command
@@ -262,27 +254,23 @@ void enter_cwd(const ChildPlan& plan) {
 void drop_privileges(const ChildPlan& plan) {
   if (plan.drop_bounding) {
     for (unsigned long capability = 0; capability < 64; ++capability) {
-      if (syscall(SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
-        if (errno == EINVAL && capability > CAP_BPF) break;  // above the kernel's last capability, prctl(2)
-        fail(plan, Step::capabilities);
-      }
+      const long result = call(SYS_prctl, PR_CAPBSET_DROP, capability);
+      if (result == -EINVAL && capability > CAP_BPF) break;  // above the kernel's last capability, prctl(2)
+      must(plan, result, Step::capabilities);
     }
     const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
                                SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-    must(plan, syscall(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0), Step::capabilities);
+    must(plan, call(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0), Step::capabilities);
   }
-  must(plan, syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), Step::capabilities);
+  must(plan, call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), Step::capabilities);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2] = {};
-  must(plan, syscall(SYS_capset, &header, none), Step::capabilities);
+  must(plan, call(SYS_capset, &header, none), Step::capabilities);
   __user_cap_data_struct left[2] = {};
-  must(plan, syscall(SYS_capget, &header, left), Step::capabilities);
+  must(plan, call(SYS_capget, &header, left), Step::capabilities);
   for (const auto& word : left) {
-    if ((word.effective | word.permitted | word.inheritable) != 0) {
-      errno = EPERM;
-      fail(plan, Step::capabilities);
-    }
+    if ((word.effective | word.permitted | word.inheritable) != 0) fail(plan, -EPERM, Step::capabilities);
   }
 }
 
@@ -296,66 +284,62 @@ void reset_signals() {
     uint64_t mask;
   } action{};  // SIG_DFL is 0
   for (size_t signal = 1; signal <= kSignals; ++signal) {
-    syscall(SYS_rt_sigaction, signal, &action, nullptr, kKernelSigset);  // KILL and STOP refuse, and need no reset
+    call(SYS_rt_sigaction, signal, &action, nullptr, kKernelSigset);  // KILL and STOP refuse, and need no reset
   }
 }
 
 void set_signal_mask(const ChildPlan& plan, uint64_t mask) {
-  must(plan, syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, kKernelSigset), Step::signals);
+  must(plan, call(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, kKernelSigset), Step::signals);
 }
 
 void close_on_exec(const ChildPlan& plan) {
   if (plan.fd_ceiling == 0) {
-    must(plan, syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC), Step::descriptors);
+    must(plan, call(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC), Step::descriptors);
     return;
   }
-  for (unsigned fd = 3; fd <= plan.fd_ceiling; ++fd) syscall(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
+  for (unsigned fd = 3; fd <= plan.fd_ceiling; ++fd) call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
 }
 
 void set_stdio(const ChildPlan& plan) {
-  must(plan, syscall(SYS_dup3, plan.in_fd, 0, 0), Step::stdio);
-  must(plan, syscall(SYS_dup3, plan.out_fd, 1, 0), Step::stdio);
-  must(plan, syscall(SYS_dup3, plan.err_fd, 2, 0), Step::stdio);
+  must(plan, call(SYS_dup3, plan.in_fd, 0, 0), Step::stdio);
+  must(plan, call(SYS_dup3, plan.out_fd, 1, 0), Step::stdio);
+  must(plan, call(SYS_dup3, plan.err_fd, 2, 0), Step::stdio);
 }
 
 void no_new_privileges(const ChildPlan& plan) {
-  must(plan, syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), Step::no_new_privs);
-  if (syscall(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
-    errno = EPERM;
-    fail(plan, Step::no_new_privs);
-  }
+  must(plan, call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), Step::no_new_privs);
+  if (call(SYS_prctl, PR_GET_NO_NEW_PRIVS) != 1) fail(plan, -EPERM, Step::no_new_privs);
 }
 
-int run_command(void* argument) {
+void run_command(void* argument) {
   Run& run = *static_cast<Run*>(argument);
   const ChildPlan& plan = *run.plan;
   run.step = Step::session;  // a session of its own: no controlling terminal to push input into (TIOCSTI)
-  must(plan, syscall(SYS_setsid), run.step);
+  must(plan, call(SYS_setsid), run.step);
   set_signal_mask(plan, 0);
   run.step = Step::stdio;
   set_stdio(plan);
   run.step = Step::cwd;
   enter_cwd(plan);
-  syscall(SYS_umask, 077);
+  call(SYS_umask, 077);
   run.step = Step::limits;
   for (size_t i = 0; i < plan.limit_count; ++i) {
-    must(plan, syscall(SYS_prlimit64, 0, plan.limits[i].resource, &plan.limits[i].soft, nullptr), run.step, i);
+    must(plan, call(SYS_prlimit64, 0, plan.limits[i].resource, &plan.limits[i].soft, nullptr), run.step, i);
   }
   run.step = Step::no_new_privs;  // needed by the two layers that follow
   no_new_privileges(plan);
   run.step = Step::landlock;  // after the mounts: a domain forbids them
-  if (plan.ruleset_fd >= 0) must(plan, syscall(SYS_landlock_restrict_self, plan.ruleset_fd, 0), run.step);
+  if (plan.ruleset_fd >= 0) must(plan, call(SYS_landlock_restrict_self, plan.ruleset_fd, 0), run.step);
   run.step = Step::descriptors;
   close_on_exec(plan);
   run.step = Step::seccomp;  // last: it refuses most of what stands above
-  if (plan.filter != nullptr) must(plan, syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.filter), run.step);
+  if (plan.filter != nullptr) must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.filter), run.step);
   run.step = Step::exec;
-  if (plan.exec_path != nullptr) {
-    syscall(SYS_execveat, AT_FDCWD, plan.exec_path, plan.argv, plan.envp, 0, plan.exec_magic);
-  } else {
-    syscall(SYS_execveat, run.exec_fd, "", plan.argv, plan.envp, AT_EMPTY_PATH, plan.exec_magic);
-  }
-  fail(plan, Step::exec);
+  const bool by_path = plan.exec_path != nullptr;
+  fail(plan,
+       call(SYS_execveat, by_path ? AT_FDCWD : run.exec_fd, by_path ? plan.exec_path : "", plan.argv, plan.envp,
+            by_path ? 0 : AT_EMPTY_PATH, plan.exec_magic),
+       Step::exec);
 }
 
 // ---- the end of the tree
@@ -383,11 +367,11 @@ void append(char* text, size_t& at, const char* more) {
 
 // Adds the pids of a space-separated list, /proc/PID/task/TID/children of proc(5).
 void add_children(const ChildPlan& plan, const char* path, Tree& tree) {
-  const long fd = syscall(SYS_openat, plan.proc_fd, path, O_RDONLY | O_CLOEXEC, 0);
+  const long fd = call(SYS_openat, plan.proc_fd, path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) return;
   char buffer[1024];
   long number = 0;
-  for (long n = 0; (n = syscall(SYS_read, fd, buffer, sizeof buffer)) > 0;) {
+  for (long n = 0; (n = call(SYS_read, fd, buffer, sizeof buffer)) > 0;) {
     for (long i = 0; i < n; ++i) {
       if (buffer[i] >= '0' && buffer[i] <= '9') {
         number = number * 10 + (buffer[i] - '0');
@@ -397,7 +381,7 @@ void add_children(const ChildPlan& plan, const char* path, Tree& tree) {
       }
     }
   }
-  syscall(SYS_close, fd);
+  call(SYS_close, fd);
 }
 
 struct DirEntry {  // struct linux_dirent64 of getdents64(2), which no header declares
@@ -416,10 +400,10 @@ void add_children_of(const ChildPlan& plan, long pid, Tree& tree) {
   else append_number(path, at, pid);
   append(path, at, "/task");
   path[at] = '\0';
-  const long dir = syscall(SYS_openat, plan.proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  const long dir = call(SYS_openat, plan.proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (dir < 0) return;
   alignas(DirEntry) char buffer[2048];
-  for (long n = 0; (n = syscall(SYS_getdents64, dir, buffer, sizeof buffer)) > 0;) {
+  for (long n = 0; (n = call(SYS_getdents64, dir, buffer, sizeof buffer)) > 0;) {
     for (long i = 0; i < n;) {
       const auto* entry = reinterpret_cast<const DirEntry*>(buffer + i);
       i += entry->size;
@@ -432,14 +416,14 @@ void add_children_of(const ChildPlan& plan, long pid, Tree& tree) {
       add_children(plan, path, tree);
     }
   }
-  syscall(SYS_close, dir);
+  call(SYS_close, dir);
 }
 
 size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) {
   tree.count = 0;
   add_children_of(plan, 0, tree);
   for (size_t i = 0; i < tree.count; ++i) {
-    syscall(SYS_kill, tree.pids[i], signal);
+    call(SYS_kill, tree.pids[i], signal);
     add_children_of(plan, tree.pids[i], tree);
   }
   return tree.count;
@@ -453,7 +437,7 @@ void report_end(const Run& run, int status) {
   message.error = run.step == Step::exec ? 0 : EINTR;
   message.status = status;
   rusage usage{};
-  syscall(SYS_getrusage, RUSAGE_CHILDREN, &usage);
+  call(SYS_getrusage, RUSAGE_CHILDREN, &usage);
   message.cpu_user_us = usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec;
   message.cpu_system_us = usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec;
   message.max_rss_kib = usage.ru_maxrss;
@@ -464,9 +448,9 @@ void report_end(const Run& run, int status) {
 bool reap(const Run& run, long& command, int options) {
   for (;;) {
     int status = 0;
-    const long pid = syscall(SYS_wait4, -1, &status, options | __WALL, nullptr);
+    const long pid = call(SYS_wait4, -1, &status, options | __WALL, nullptr);
     if (pid < 0) {
-      if (errno == EINTR) continue;
+      if (pid == -EINTR) continue;
       return false;
     }
     if (pid == 0) return true;
@@ -478,16 +462,10 @@ bool reap(const Run& run, long& command, int options) {
   }
 }
 
-// Kills and reaps every descendant. As pid 1: all of the namespace. As a subreaper every orphan becomes a child of
-// this process, so the walk is repeated until there is none: frozen first, so that nobody can run away from it.
-void kill_tree(const Run& run, long& command) {
+// As a subreaper every orphan becomes a child of this process, so the walk is repeated until there is none: frozen first,
+// so that nobody can run away from it. Not inlined: its memory is not for launches that have a pid namespace.
+[[gnu::noinline]] void sweep(const Run& run, long& command) {
   const ChildPlan& plan = *run.plan;
-  if (plan.pid_namespace) {
-    syscall(SYS_kill, -1, SIGKILL);
-    while (reap(run, command, 0)) {
-    }
-    return;
-  }
   Tree tree;
   size_t before = 0;
   for (int pass = 0; pass < 32; ++pass) {
@@ -496,8 +474,16 @@ void kill_tree(const Run& run, long& command) {
     before = now;
   }
   do {
-    if (signal_tree(plan, tree, SIGKILL) == 0 && command != 0) syscall(SYS_kill, -command, SIGKILL);  // no /proc
+    if (signal_tree(plan, tree, SIGKILL) == 0 && command != 0) call(SYS_kill, -command, SIGKILL);  // no /proc
   } while (reap(run, command, 0));
+}
+
+// Kills and reaps every descendant. As pid 1: all of the namespace.
+void kill_tree(const Run& run, long& command) {
+  if (!run.plan->pid_namespace) return sweep(run, command);
+  call(SYS_kill, -1, SIGKILL);
+  while (reap(run, command, 0)) {
+  }
 }
 
 // ---- the reaper
@@ -505,7 +491,7 @@ void kill_tree(const Run& run, long& command) {
 bool supervisor_gone(const ChildPlan& plan) {
   pollfd watch{plan.lifeline_fd, POLLIN, 0};
   const timespec now{};
-  return syscall(SYS_ppoll, &watch, 1, &now, nullptr, 0) > 0;
+  return call(SYS_ppoll, &watch, 1, &now, nullptr, 0) > 0;
 }
 
 // Keeps report, lifeline, signal and /proc descriptors as 0 to 3 and closes everything else: above all the command's
@@ -514,63 +500,68 @@ void keep_only(ChildPlan& plan, int& signal_fd) {
   int* const kept[] = {&plan.report_fd, &plan.lifeline_fd, &signal_fd, &plan.proc_fd};
   for (int i = 0; i < 4; ++i) {
     if (*kept[i] < 0 || *kept[i] == i) continue;
-    syscall(SYS_dup3, *kept[i], i, O_CLOEXEC);
+    call(SYS_dup3, *kept[i], i, O_CLOEXEC);
     *kept[i] = i;
   }
   const unsigned first = plan.proc_fd < 0 ? 3 : 4;
   if (plan.fd_ceiling == 0) {
-    syscall(SYS_close_range, first, ~0U, 0);
+    call(SYS_close_range, first, ~0U, 0);
     return;
   }
-  for (unsigned fd = first; fd <= plan.fd_ceiling; ++fd) syscall(SYS_close, fd);
+  for (unsigned fd = first; fd <= plan.fd_ceiling; ++fd) call(SYS_close, fd);
 }
 
-void wait_for_end(const Run& run, long& command, int signal_fd) {
+// Returns whether anything may be left of the tree.
+bool wait_for_end(const Run& run, long& command, int signal_fd) {
   pollfd watch[2] = {{run.plan->lifeline_fd, POLLIN, 0}, {signal_fd, POLLIN, 0}};
   for (;;) {
-    reap(run, command, WNOHANG);
-    if (command == 0) return;
-    if (syscall(SYS_ppoll, watch, 2, nullptr, nullptr, 0) < 0 && errno != EINTR) return;
-    if (watch[0].revents != 0) return;  // the supervisor says stop, or is gone
+    const bool more = reap(run, command, WNOHANG);
+    if (command == 0) return more;  // without a child there is no descendant: orphans become children of this process
+    const long ready = call(SYS_ppoll, watch, 2);
+    if (ready < 0 && ready != -EINTR) return true;
+    if (watch[0].revents != 0) return true;  // the supervisor says stop, or is gone
     char information[128];              // sizeof(struct signalfd_siginfo)
-    if (watch[1].revents != 0) syscall(SYS_read, signal_fd, information, sizeof information);
+    if (watch[1].revents != 0) call(SYS_read, signal_fd, information, sizeof information);
   }
 }
 
 // Up to here the same for the whole sandbox; what follows is the command's own.
 void confine_tree(const ChildPlan& plan, Run& run) {
-  syscall(SYS_close, plan.lifeline_writer);
+  call(SYS_close, plan.lifeline_writer);
   if (plan.pid_namespace) {
-    must(plan, syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
+    must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
   }
   if (supervisor_gone(plan)) quit(127);  // it died before the death signal was set
   if (plan.uid_map != nullptr) write_maps(plan);
   // A dumpable reaper without capabilities could be opened or traced by the command.
-  must(plan, syscall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0), Step::uid_map);
+  must(plan, call(SYS_prctl, PR_SET_DUMPABLE), Step::uid_map);
   if (plan.pid_max != nullptr) limit_processes(plan);
   if (plan.mounts != nullptr) build_root(plan, run);
   drop_privileges(plan);
-  if (!plan.pid_namespace) must(plan, syscall(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), Step::subreaper);
+  if (!plan.pid_namespace) must(plan, call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), Step::subreaper);
 }
 
 }  // namespace
 
-void run_reaper(const ChildPlan& given) noexcept {
-  ChildPlan plan = given;
+void run_reaper(void* given) noexcept {
+  ChildPlan plan = *static_cast<const ChildPlan*>(given);
   Run run{&plan, plan.exec_fd, Step::command_fork};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   confine_tree(plan, run);
   const uint64_t child_signal = uint64_t{1} << (SIGCHLD - 1);
   int signal_fd = static_cast<int>(must(
-      plan, syscall(SYS_signalfd4, -1, &child_signal, kKernelSigset, O_CLOEXEC | O_NONBLOCK), Step::command_fork));
+      plan, call(SYS_signalfd4, -1, &child_signal, kKernelSigset, O_CLOEXEC | O_NONBLOCK), Step::command_fork));
   // As vfork(2), on a stack of its own: this process sleeps until the command has executed or is gone.
-  long command = must(plan, clone(run_command, plan.stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, &run),
+  long command = must(plan, spawn(CLONE_VM | CLONE_VFORK | SIGCHLD, plan.command_stack, run_command, &run, nullptr),
                       Step::command_fork);
   keep_only(plan, signal_fd);
-  wait_for_end(run, command, signal_fd);
-  kill_tree(run, command);
+  if (wait_for_end(run, command, signal_fd)) kill_tree(run, command);
   quit(0);
+}
+
+long start_reaper(ChildPlan& plan, unsigned long namespaces, int* pidfd) noexcept {
+  return spawn(namespaces | CLONE_VM | CLONE_PIDFD | SIGCHLD, plan.reaper_stack, run_reaper, &plan, pidfd);
 }
 
 }  // namespace safe_exec

@@ -71,11 +71,14 @@ struct ChildPlan {
   bool pid_namespace;
   bool drop_bounding;     // CAP_SETPCAP is at hand
   unsigned fd_ceiling;    // 0: close_range(2) works
-  void* stack_top;        // of the command until exec
+  void* reaper_stack;     // their upper ends, aligned to 16
+  void* command_stack;    // until exec
 };
 
-// The reaper: pid 1 of the new pid namespace, or a child subreaper. Starts the command, reports its end, sees to it
-// that nothing outlives it. Never returns.
-[[noreturn]] void run_reaper(const ChildPlan& plan) noexcept;
+// Starts the reaper: pid 1 of the new pid namespace, or a child subreaper. It starts the command, reports its end and
+// sees to it that nothing outlives it. It shares this process's memory (no copy to make, none to take down), so all that
+// plan points to, the stacks too, has to stay until the reaper is gone. namespaces: CLONE_NEW* flags. Returns its pid,
+// or the negative error of clone(2), which container profiles allow where they refuse clone3(2).
+[[nodiscard]] long start_reaper(ChildPlan& plan, unsigned long namespaces, int* pidfd) noexcept;
 
 }  // namespace safe_exec

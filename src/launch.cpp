@@ -19,7 +19,8 @@
 namespace safe_exec {
 namespace {
 
-constexpr std::size_t kStackSize = 64 * 1024;
+constexpr std::size_t kReaperStack = 96 * 1024;  // the sweep's list of processes is 32 KiB
+constexpr std::size_t kCommandStack = 32 * 1024;
 
 Expected<void> failed(const char* message, const char* step) {
   return tl::unexpected(launch_error(ErrorCode::launch_failed, message, step, errno));
@@ -155,6 +156,10 @@ void set_identity(Launch& launch) {
 
 }  // namespace
 
+void free_launch(Launch* launch) noexcept {
+  if (!launch->running) delete launch;
+}
+
 Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted& wanted) {
   auto launch = std::make_unique<Launch>();
   launch->wanted = wanted;
@@ -188,24 +193,23 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
   if (!launch->limits.pid_max.empty()) child.pid_max = launch->limits.pid_max.c_str();
   set_identity(*launch);
   child.fd_ceiling = fd_ceiling();
-  launch->stack = std::make_unique_for_overwrite<char[]>(kStackSize);
-  child.stack_top = launch->stack.get() + kStackSize;  // of the allocator's alignment, 16, as the ABI asks
+  launch->stacks = std::make_unique_for_overwrite<char[]>(kReaperStack + kCommandStack);
+  child.reaper_stack = launch->stacks.get() + kReaperStack;  // of the allocator's alignment, 16, as the ABI asks
+  child.command_stack = launch->stacks.get() + kReaperStack + kCommandStack;
   return launch;
 }
 
 Expected<void> start_launch(Launch& launch) {
   int pidfd = -1;
-  // clone(2), not clone3(2): it is all that is needed, and container profiles refuse clone3 with ENOSYS. A raw call
-  // with no stack is a fork; the order of its last two arguments, unused here, is what differs by architecture.
-  const unsigned long flags = clone_flags(launch.wanted.namespaces) | CLONE_PIDFD | SIGCHLD;
-  const long pid = ::syscall(SYS_clone, flags, nullptr, &pidfd, nullptr, nullptr);
-  if (pid == 0) run_reaper(launch.child);
+  const long pid = start_reaper(launch.child, clone_flags(launch.wanted.namespaces), &pidfd);
   if (pid < 0) {
-    const bool exhausted = errno == EAGAIN || errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+    const int error = static_cast<int>(-pid);
+    const bool exhausted = error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
     return tl::unexpected(launch_error(exhausted ? ErrorCode::launch_failed : ErrorCode::sandbox_unavailable,
-                                       "the sandbox process cannot be started", step_name(Step::fork), errno));
+                                       "the sandbox process cannot be started", step_name(Step::fork), error));
   }
   launch.pid = static_cast<pid_t>(pid);
+  launch.running = true;
   launch.pidfd = UniqueFd(pidfd);
   for (Pipe* pipe : {&launch.out, &launch.err, &launch.report}) pipe->write.reset();
   launch.in.read.reset();

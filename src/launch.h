@@ -36,16 +36,21 @@ struct Launch {
   sock_fprog program{};
   std::vector<const char*> argv, envp;
   std::string uid_map, gid_map;
-  std::unique_ptr<char[]> stack;
+  std::unique_ptr<char[]> stacks;
   ChildPlan child{};
   std::vector<std::string> weaker;  // what of the plan is withheld because a layer is missing
   pid_t pid = -1;
   UniqueFd pidfd;
+  bool running = false;  // the reaper uses all this
 };
+
+// Frees a launch, unless its reaper is still there: in uninterruptible sleep it may outlast every patience.
+void free_launch(Launch* launch) noexcept;
 
 // Errors: sandbox_unavailable (Landlock), launch_failed (descriptors, memory).
 [[nodiscard]] Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted& wanted);
-// Forks. Afterwards the child's ends of the pipes are closed here. Errors: sandbox_unavailable (namespaces refused),
+// Starts the reaper, which uses what launch holds until it is gone: launch has to outlive it. Afterwards the child's ends
+// of the pipes are closed here. Errors: sandbox_unavailable (namespaces refused),
 // launch_failed (no more processes or memory).
 [[nodiscard]] Expected<void> start_launch(Launch& launch);
 

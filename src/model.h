@@ -476,6 +476,12 @@ struct Outcome {
   Captured out, err;
 };
 
+// The process of a sandbox that goes last, and the memory that it uses until then.
+struct LastProcess {
+  UniqueFd pidfd;
+  std::shared_ptr<void> launch;
+};
+
 // The complete answer to one request; report.h turns it into JSON.
 struct Result {
   std::string id;
@@ -483,7 +489,7 @@ struct Result {
   std::optional<Denial> denied;
   std::optional<Error> error;
   std::optional<Outcome> outcome;  // when a command ran
-  UniqueFd ending;                 // what supervise.h's await_end() waits for before the answer is given
+  LastProcess last;                // what supervise.h's await_end() waits for before the answer is given
   std::string command;             // name, when known
   std::string policy_name, policy_sha256;
 };

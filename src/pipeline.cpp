@@ -124,7 +124,7 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   // While an unused output file may still have to be removed, nobody of the tree may be left.
   const bool creates = std::any_of(plan.grants.begin(), plan.grants.end(),
                                    [](const Grant& grant) { return grant.access == PathAccess::create; });
-  auto outcome = execute(plan, std::move(*settled), creates ? nullptr : &result.ending);
+  auto outcome = execute(plan, std::move(*settled), creates ? nullptr : &result.last);
   if (!outcome) return tl::make_unexpected(outcome.error());
   result.outcome = std::move(*outcome);
   return {};

@@ -279,7 +279,7 @@ Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& lau
 
 // One attempt. nullopt: a layer was given up, try again.
 Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already,
-                                         UniqueFd* ending) {
+                                         LastProcess* last) {
   const auto retry = [&](std::span<const Layer> layers, Error error) -> Expected<std::optional<Outcome>> {
     if (auto given_up = attempts.without(layers, std::move(error)); !given_up) return tl::unexpected(given_up.error());
     return std::nullopt;
@@ -289,12 +289,13 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     const bool landlock = prepared.error().step == "landlock";
     return retry(landlock ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>(), prepared.error());
   }
-  Launch& launch = **prepared;
+  const std::shared_ptr<Launch> shared(prepared->release(), free_launch);
+  Launch& launch = *shared;
   if (auto started = start_launch(launch); !started) {
     const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
     return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
   }
-  auto watched = watch(plan, launch, ending != nullptr);
+  auto watched = watch(plan, launch, last != nullptr);
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {
     return retry(layers_of(watched->failed->step, watched->failed->error, launch.wanted.namespaces),
@@ -304,7 +305,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0));
   }
   Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);
-  if (ending != nullptr) *ending = std::move(launch.pidfd);
+  if (last != nullptr) *last = {std::move(launch.pidfd), shared};
   return outcome;
 }
 
@@ -345,26 +346,29 @@ Expected<void> prepare_process() {
   return {};
 }
 
-void await_end(UniqueFd& ending) {
+void await_end(LastProcess& last) {
   constexpr int kPatienceMs = 2000;
-  for (int kills = 0; ending && kills < 2; ++kills) {
-    pollfd gone{ending.get(), POLLIN, 0};
-    int ready = 0;
+  const UniqueFd& process = last.pidfd;
+  int ready = 0;
+  for (int kills = 0; process && ready == 0 && kills < 2; ++kills) {
+    pollfd gone{process.get(), POLLIN, 0};
     while ((ready = ::poll(&gone, 1, kPatienceMs)) < 0 && errno == EINTR) {
     }
-    if (ready != 0) break;
-    (void)::syscall(SYS_pidfd_send_signal, ending.get(), SIGKILL, nullptr, 0);
+    if (ready == 0) (void)::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
   }
   siginfo_t information{};
-  if (ending) (void)::waitid(P_PIDFD, static_cast<id_t>(ending.get()), &information, WEXITED | WNOHANG);
-  ending.reset();
+  if (process && ready > 0) {
+    (void)::waitid(P_PIDFD, static_cast<id_t>(process.get()), &information, WEXITED | WNOHANG);
+    std::static_pointer_cast<Launch>(last.launch)->running = false;
+  }
+  last = {};
 }
 
-Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, UniqueFd* ending) {
+Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last) {
   Attempts attempts(plan);
   for (int i = 0; i < kLayerCount; ++i) {  // each failing attempt gives up at least one layer
     if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
-    auto outcome = attempt(plan, attempts, already, ending);
+    auto outcome = attempt(plan, attempts, already, last);
     if (!outcome) return tl::unexpected(std::move(outcome.error()));
     if (outcome->has_value()) return std::move(**outcome);
   }

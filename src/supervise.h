@@ -16,11 +16,11 @@ namespace safe_exec {
 // refused, Landlock absent), the launch is made again without it and its state says why; when it is `require`, or
 // neither Landlock nor a mount namespace can be had, the error is sandbox_unavailable with step, errno and remedy.
 // A failing execve is launch_failed. In both cases no command was started.
-// ending, when not null, may receive the process that goes last: then the command has ended and its output is complete,
+// last, when not null, may receive the process that goes last: then the command has ended and its output is complete,
 // but the kernel is still taking its namespaces down. The caller owes await_end() before it answers anybody.
-[[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, UniqueFd* ending = nullptr);
+[[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last = nullptr);
 
-// Returns when nothing of the tree is left; at once when ending is empty. Kills what is not gone within two seconds.
-void await_end(UniqueFd& ending);
+// Returns when nothing of the tree is left; at once when last is empty. Kills what is not gone within two seconds.
+void await_end(LastProcess& last);
 
 }  // namespace safe_exec

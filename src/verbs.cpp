@@ -127,7 +127,7 @@ int run_verb(const Invocation& in) {
   Result result = answer(in, StopAfter::outcome, nullptr);
   // Written down while the kernel takes the sandbox down, given only when nothing of it is left.
   const std::string text = in.output == Output::raw ? std::string() : result_json(result, layout_of(in.output));
-  await_end(result.ending);
+  await_end(result.last);
   if (in.output == Output::raw) return run_raw(result);
   // Nothing is left to undo: the kernel takes back descriptors and memory faster than destructors give them back.
   ::_exit(finish(in, text, run_exit_status(result)));

@@ -54,7 +54,7 @@ class Watcher {
       if (!gone_) kill_reaper();
       drain(out_);
       drain(err_);
-      seen_.lingering = !reap();
+      launch_.running = seen_.lingering = !reap();
     }
     if (malformed_) {
       return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
