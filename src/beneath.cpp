@@ -88,6 +88,18 @@ std::optional<std::string> path_of(int fd) {
   return std::nullopt;
 }
 
+Here open_here() {
+  Here here;
+  here.fd = UniqueFd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!here.fd || ::fstat(here.fd.get(), &here.status) != 0) return here;
+  std::array<char, PATH_MAX> name{};
+  // The name may be of another root ("(unreachable)") or of a directory that is gone; so look.
+  struct stat named {};
+  if (::syscall(SYS_getcwd, name.data(), name.size()) <= 0 || name[0] != '/') return here;
+  if (::lstat(name.data(), &named) == 0 && same_inode(here.status, named)) here.path = name.data();
+  return here;
+}
+
 std::vector<Symlink> links_on(std::string_view absolute_path) {
   std::vector<Symlink> links;
   std::vector<std::string> pending;

@@ -39,6 +39,14 @@ inline constexpr int kMaxLinks = 40;  // as the kernel's own bound, path_resolut
 // name does not lead back to the same inode.
 [[nodiscard]] std::optional<std::string> path_of(int fd);
 
+// The working directory, opened, and its name: getcwd(2) is a tenth of a look into /proc. Empty when it has none.
+struct Here {
+  UniqueFd fd;
+  struct stat status {};
+  std::string path;
+};
+[[nodiscard]] Here open_here();
+
 // The symbolic links met when absolute_path is resolved now. For rebuilding names only, never for a decision.
 [[nodiscard]] std::vector<Symlink> links_on(std::string_view absolute_path);
 

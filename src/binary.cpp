@@ -128,7 +128,7 @@ PathResult<void> add_interpreter(Binary& binary, std::string_view head, Trust tr
   auto checked = check_executable(*entry, trust);
   if (!checked) return tl::unexpected(std::move(checked.error()));
   std::array<char, 4> magic{};
-  const UniqueFd readable = reopen(checked->fd.get(), O_RDONLY);
+  UniqueFd readable = reopen(checked->fd.get(), O_RDONLY);
   if (!readable || read_at(readable.get(), magic.data(), magic.size(), 0) != 4 ||
       std::string_view(magic.data(), magic.size()) != "\177ELF") {
     return untrusted(*entry + " interprets " + binary.path + " and is not an ELF program");
@@ -136,6 +136,9 @@ PathResult<void> add_interpreter(Binary& binary, std::string_view head, Trust tr
   binary.script = true;
   binary.interpreter = *std::move(entry);
   binary.interpreter_fd = std::move(checked->fd);
+  binary.physical = std::move(checked->path);
+  binary.links = std::move(checked->links);
+  binary.readable = std::move(readable);
   if (!shebang->argument.empty()) binary.interpreter_args.push_back(std::move(shebang->argument));
   return {};
 }
@@ -170,7 +173,7 @@ PathResult<Binary> identify_binary(const Command& command, std::string_view as_n
   }
   auto checked = check_executable(*found, command.trust);
   if (!checked) return tl::unexpected(std::move(checked.error()));
-  const UniqueFd readable = reopen(checked->fd.get(), O_RDONLY);
+  UniqueFd readable = reopen(checked->fd.get(), O_RDONLY);
   std::array<char, kShebangBytes> head{};
   const std::int64_t got = readable ? read_at(readable.get(), head.data(), head.size(), 0) : -1;
   if (got < 0) {
@@ -193,7 +196,11 @@ PathResult<Binary> identify_binary(const Command& command, std::string_view as_n
   if (start.substr(0, 2) == "#!") {
     auto added = add_interpreter(binary, start, command.trust, exec);
     if (!added) return tl::unexpected(std::move(added.error()));
+    return binary;
   }
+  binary.physical = std::move(checked->path);
+  binary.links = std::move(checked->links);
+  binary.readable = std::move(readable);
   return binary;
 }
 

@@ -43,7 +43,7 @@ std::string version_text(Output output) {
 // never given back, and the pages that every request needs are faulted in by one call (madvise(2), Linux 5.14).
 void prepare_heap() {
   constexpr std::uintptr_t kPage = 4096;
-  constexpr std::size_t kUsed = 96 * 1024;
+  constexpr std::size_t kUsed = 48 * 1024;
   (void)::mallopt(M_TOP_PAD, 512 * 1024);
   (void)::mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
   void* const heap = std::malloc(kUsed + kPage);

@@ -385,6 +385,10 @@ struct Binary {
   std::string interpreter;                     // script: what the #! line names, as the policy lists it
   UniqueFd interpreter_fd;
   std::vector<std::string> interpreter_args;   // script: the optional argument of the #! line
+  // Of what is executed, the program itself or its interpreter:
+  std::string physical;        // absolute, where the walk from its path ended
+  std::vector<Symlink> links;  // passed on that way
+  UniqueFd readable;           // O_RDONLY
 };
 
 struct StdinPlan {

@@ -166,10 +166,9 @@ std::unique_ptr<PolicyFiles> make_policy_files() { return std::make_unique<RealP
 Expected<std::string> find_policy(std::string_view option, bool requester_facing) {
   if (!option.empty()) {
     if (option.front() == '/') return std::string(option);
-    const UniqueFd here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    const std::optional<std::string> path = here ? path_of(here.get()) : std::nullopt;
-    if (!path) return tl::unexpected(failed(ErrorCode::policy_invalid, "the working directory has no name", ENOENT));
-    return child_path(*path, option);
+    const std::string path = open_here().path;
+    if (path.empty()) return tl::unexpected(failed(ErrorCode::policy_invalid, "the working directory has no name", ENOENT));
+    return child_path(path, option);
   }
   std::vector<std::string> places;
   if (!requester_facing) places.push_back(from_environment("SAFE_EXEC_POLICY", ""));

@@ -123,11 +123,11 @@ void Roots::guard() {
 }
 
 Expected<void> Roots::open_start_dir() {
-  start_dir_.fd = UniqueFd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  std::optional<std::string> path;
-  if (start_dir_.fd && ::fstat(start_dir_.fd.get(), &start_dir_.status) == 0) path = path_of(start_dir_.fd.get());
-  if (!path) return tl::unexpected(failed(ErrorCode::usage, "the working directory has no name", ENOENT));
-  start_dir_.physical = start_dir_.configured = *std::move(path);
+  Here here = open_here();
+  if (here.path.empty()) return tl::unexpected(failed(ErrorCode::usage, "the working directory has no name", ENOENT));
+  start_dir_.fd = std::move(here.fd);
+  start_dir_.status = here.status;
+  start_dir_.physical = start_dir_.configured = std::move(here.path);
   return {};
 }
 

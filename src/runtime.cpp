@@ -228,30 +228,34 @@ class Closure {
   std::size_t libraries_ = 0;
 };
 
-// The program itself as a grant, by the descriptor that was checked.
-Expected<Grant> program_grant(int fd, const std::string& name, bool executable) {
-  Grant grant;
-  std::optional<std::string> path = path_of(fd);
+// What is executed, or the script that it reads, as a grant by the descriptor that was checked.
+Expected<void> add_checked(Grant grant, int fd, const std::string& name, std::vector<Grant>& grants) {
   grant.fd = UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  if (!path || !grant.fd) return tl::unexpected(failed(name + " changed after it was checked", path ? errno : ENOENT));
-  grant.path = *std::move(path);
-  grant.executable = executable;
+  if (!grant.fd) return tl::unexpected(failed(name + " cannot be granted", errno));
   grant.origin = Origin::runtime;
-  if (grant.path != name) {
-    grant.given = name;
-    grant.links = links_on(name);
-  }
-  return grant;
+  if (grant.path != name) grant.given = name;
+  else grant.links.clear();
+  grants.push_back(std::move(grant));
+  return {};
 }
 
-Expected<void> add_checked_program(Closure& closure, int fd, const std::string& name, std::vector<Grant>& grants) {
-  auto grant = program_grant(fd, name, true);
-  if (!grant) return tl::unexpected(std::move(grant.error()));
-  const UniqueFd readable = reopen(fd, O_RDONLY);
-  if (!readable) return tl::unexpected(failed(name + " cannot be read", errno));
-  const std::string physical = grant->path;
-  grants.push_back(*std::move(grant));
-  return closure.add_program(readable.get(), physical);
+Expected<void> add_script(const Binary& binary, std::vector<Grant>& grants) {
+  std::optional<std::string> path = path_of(binary.fd.get());
+  if (!path) return tl::unexpected(failed(binary.path + " changed after it was checked", ENOENT));
+  Grant grant;
+  grant.path = *std::move(path);
+  grant.links = links_on(binary.path);
+  return add_checked(std::move(grant), binary.fd.get(), binary.path, grants);
+}
+
+Expected<void> add_executed(const Binary& binary, std::vector<Grant>& grants) {
+  Grant grant;
+  grant.path = binary.physical;
+  grant.links = binary.links;
+  grant.executable = true;
+  const bool script = binary.script;
+  return add_checked(std::move(grant), script ? binary.interpreter_fd.get() : binary.fd.get(),
+                     script ? binary.interpreter : binary.path, grants);
 }
 
 // Programs directly in a directory of exec. What cannot be read or is no program needs no closure.
@@ -300,13 +304,10 @@ Expected<void> add_runtime(Plan& plan) {
   Closure closure(added);
   const Binary& binary = plan.binary;
   if (binary.script) {
-    auto script = program_grant(binary.fd.get(), binary.path, false);
-    if (!script) return tl::unexpected(std::move(script.error()));
-    added.push_back(*std::move(script));
+    if (auto done = add_script(binary, added); !done) return done;
   }
-  const int program = binary.script ? binary.interpreter_fd.get() : binary.fd.get();
-  const std::string& name = binary.script ? binary.interpreter : binary.path;
-  if (auto done = add_checked_program(closure, program, name, added); !done) return done;
+  if (auto done = add_executed(binary, added); !done) return done;
+  if (auto done = closure.add_program(binary.readable.get(), binary.physical); !done) return done;
   for (const Grant& grant : plan.grants) {
     if (!grant.executable || !grant.fd) continue;
     if (grant.directory) {

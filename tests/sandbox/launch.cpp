@@ -22,6 +22,7 @@
 #include <memory>
 #include <sstream>
 
+#include "beneath.h"
 #include "runtime.h"
 #include "supervise.h"
 
@@ -123,6 +124,9 @@ Plan plan_of(std::vector<std::string> argv) {
   Plan plan;
   plan.binary.path = argv.front();
   plan.binary.fd = UniqueFd(::open(argv.front().c_str(), O_PATH | O_CLOEXEC));
+  plan.binary.physical = path_of(plan.binary.fd.get()).value_or("");
+  plan.binary.links = links_on(argv.front());
+  plan.binary.readable = UniqueFd(::open(argv.front().c_str(), O_RDONLY | O_CLOEXEC));
   plan.argv = std::move(argv);
   plan.env = {"PATH=/usr/bin:/bin"};
   plan.cwd = "/";

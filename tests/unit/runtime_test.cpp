@@ -26,11 +26,19 @@ using safe_exec::test::Scratch;
 
 UniqueFd path_fd(const std::string& path) { return UniqueFd(::open(path.c_str(), O_PATH | O_CLOEXEC)); }
 
+void execute_as(Binary& binary, const std::string& program) {
+  const UniqueFd fd = path_fd(program);
+  REQUIRE(fd);
+  binary.physical = path_of(fd.get()).value_or("");
+  binary.links = links_on(program);
+  binary.readable = UniqueFd(::open(program.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
 Plan plan_for(const std::string& program) {
   Plan plan;
   plan.binary.path = program;
   plan.binary.fd = path_fd(program);
-  REQUIRE(plan.binary.fd);
+  execute_as(plan.binary, program);
   return plan;
 }
 
@@ -162,6 +170,7 @@ TEST_CASE("runtime: a script gets itself to read, and its interpreter's closure"
   plan.binary.script = true;
   plan.binary.interpreter = "/bin/sh";
   plan.binary.interpreter_fd = path_fd("/bin/sh");
+  execute_as(plan.binary, "/bin/sh");
   REQUIRE(add_runtime(plan));
   REQUIRE(named(plan, script) != nullptr);
   CHECK(!named(plan, script)->executable);
