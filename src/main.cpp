@@ -46,6 +46,7 @@ void prepare_heap() {
   constexpr std::size_t kUsed = 48 * 1024;
   (void)::mallopt(M_TOP_PAD, 512 * 1024);
   (void)::mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+  (void)::mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);  // unmapping one would interrupt the other processors
   void* const heap = std::malloc(kUsed + kPage);
   if (heap == nullptr) return;
   const std::uintptr_t start = (reinterpret_cast<std::uintptr_t>(heap) + kPage - 1) & ~(kPage - 1);
