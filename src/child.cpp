@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ struct Run {
   const ChildPlan* plan;
   int exec_fd;
   Step step;  // the command's current step
+  long group; // the command's process group
 };
 
 constexpr size_t kSignals = 64;
@@ -88,6 +90,7 @@ void write_maps(const ChildPlan& plan) {
 void limit_processes(const ChildPlan& plan) {
   const long result = write_file("/proc/sys/kernel/pid_max", plan.pid_max);
   if (result >= 0) return;
+  if (plan.pid_max_required) fail(plan, result, Step::process_limit);
   Message message{};
   message.kind = Message::note;  // the launch goes on; the limits are reported as partial
   message.step = Step::process_limit;
@@ -97,13 +100,16 @@ void limit_processes(const ChildPlan& plan) {
 
 // ---- mounts
 
-long new_filesystem(const char* type, const char* size, unsigned attributes) {
+long new_filesystem(const char* type, const char* size, const char* inodes, unsigned attributes) {
   const long context = call(SYS_fsopen, type, FSOPEN_CLOEXEC);
   if (context < 0) return context;
   long result = 0;
   if (size != nullptr) {
     result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0);
     if (result == 0) result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "755", 0);
+    if (result == 0 && inodes != nullptr) {
+      result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0);
+    }
   }
   if (result == 0) result = call(SYS_fsconfig, context, FSCONFIG_CMD_CREATE);
   if (result == 0) result = call(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
@@ -175,7 +181,7 @@ void mount_fresh(const ChildPlan& plan, long root, const MountOp& op, size_t ite
   const unsigned attributes =
       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (tmp ? 0U : MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY);
   const long tree =
-      must(plan, new_filesystem(tmp ? "tmpfs" : "proc", tmp ? op.source : nullptr, attributes), step, item);
+      must(plan, new_filesystem(tmp ? "tmpfs" : "proc", tmp ? op.source : nullptr, op.inodes, attributes), step, item);
   if (tmp) must(plan, call(SYS_fchmodat, tree, ".", 01777), step, item);
   must(plan, attach(tree, root, op), step, item);
   add_rule(plan, tree, op.landlock, step, item);
@@ -219,7 +225,7 @@ void build_root(const ChildPlan& plan, Run& run) {
   const long root = must(
       plan,
       plan.whole_root ? call(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
-                      : new_filesystem("tmpfs", "4m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
+                      : new_filesystem("tmpfs", "4m", nullptr, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
       Step::mount_root);
   // Attached over "/": needs no directory of the host, and absolute names still start in the old root until the chroot below.
   must(plan, call(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH), Step::mount_root);
@@ -441,11 +447,15 @@ void report_end(const Run& run, int status) {
   message.cpu_user_us = usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec;
   message.cpu_system_us = usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec;
   message.max_rss_kib = usage.ru_maxrss;
+  struct statfs tmp {};
+  if (run.plan->private_tmp && call(SYS_statfs, "/tmp", &tmp) == 0) {
+    message.tmp_full = tmp.f_bavail == 0 || tmp.f_ffree == 0 ? 1 : 0;
+  }
   send(*run.plan, message);
 }
 
-// Reaps what has ended. Returns false when no child is left.
-bool reap(const Run& run, long& command, int options) {
+// Reaps what has ended, and counts it. Returns false when no child is left.
+bool reap(const Run& run, long& command, int options, size_t* count = nullptr) {
   for (;;) {
     int status = 0;
     const long pid = call(SYS_wait4, -1, &status, options | __WALL, nullptr);
@@ -458,24 +468,28 @@ bool reap(const Run& run, long& command, int options) {
       report_end(run, status);
       command = 0;
     }
+    if (count != nullptr) ++*count;
     options |= WNOHANG;
   }
 }
 
 // As a subreaper every orphan becomes a child of this process, so the walk is repeated until there is none: frozen first,
-// so that nobody can run away from it. Not inlined: its memory is not for launches that have a pid namespace.
+// so that few can run away from it. Not inlined: its memory is not for launches that have a pid namespace.
 [[gnu::noinline]] void sweep(const Run& run, long& command) {
   const ChildPlan& plan = *run.plan;
+  // Its process group in one go, which no fork outruns (fork(2) fails while SIGKILL is pending), and without /proc.
+  if (run.group > 1) call(SYS_kill, -run.group, SIGKILL);
   Tree tree;
-  size_t before = 0;
-  for (int pass = 0; pass < 32; ++pass) {
-    const size_t now = signal_tree(plan, tree, SIGSTOP);
-    if (now == before) break;
-    before = now;
+  while (reap(run, command, WNOHANG)) {
+    signal_tree(plan, tree, SIGSTOP);
+    signal_tree(plan, tree, SIGKILL);
+    for (size_t reaped = 1; reaped > 0;) {  // as long as they are ending there is nobody to look for
+      const timespec turn{0, 500000};
+      call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
+      reaped = 0;
+      if (!reap(run, command, WNOHANG, &reaped)) return;
+    }
   }
-  do {
-    if (signal_tree(plan, tree, SIGKILL) == 0 && command != 0) call(SYS_kill, -command, SIGKILL);  // no /proc
-  } while (reap(run, command, 0));
 }
 
 // Kills and reaps every descendant. As pid 1: all of the namespace.
@@ -537,6 +551,10 @@ void confine_tree(const ChildPlan& plan, Run& run) {
   must(plan, call(SYS_prctl, PR_SET_DUMPABLE), Step::uid_map);
   if (plan.pid_max != nullptr) limit_processes(plan);
   if (plan.mounts != nullptr) build_root(plan, run);
+  if (!plan.pid_namespace) {  // who sweeps must not wait for its turn behind a fork bomb; refused to ordinary users
+    const sched_param first{1};
+    call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
+  }
   drop_privileges(plan);
   if (!plan.pid_namespace) must(plan, call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), Step::subreaper);
 }
@@ -545,7 +563,7 @@ void confine_tree(const ChildPlan& plan, Run& run) {
 
 void run_reaper(void* given) noexcept {
   ChildPlan plan = *static_cast<const ChildPlan*>(given);
-  Run run{&plan, plan.exec_fd, Step::command_fork};
+  Run run{&plan, plan.exec_fd, Step::command_fork, 0};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   confine_tree(plan, run);
@@ -555,6 +573,7 @@ void run_reaper(void* given) noexcept {
   // As vfork(2), on a stack of its own: this process sleeps until the command has executed or is gone.
   long command = must(plan, spawn(CLONE_VM | CLONE_VFORK | SIGCHLD, plan.command_stack, run_command, &run, nullptr),
                       Step::command_fork);
+  run.group = command;
   keep_only(plan, signal_fd);
   if (wait_for_end(run, command, signal_fd)) kill_tree(run, command);
   quit(0);

@@ -24,7 +24,7 @@ struct Message {
   int32_t error;   // failed, note: errno
   uint32_t item;   // failed: index of the mount operation
   int32_t status;  // ended: as wait4(2) gives it
-  uint32_t reserved;
+  uint32_t tmp_full;  // ended: nothing was left of the private /tmp
   int64_t cpu_user_us, cpu_system_us, max_rss_kib;  // ended
 };
 
@@ -34,6 +34,7 @@ struct MountOp {
   Kind kind;
   const char* target;
   const char* source;     // bind: physical path; symlink: its text; tmpfs: its size option
+  const char* inodes;     // tmpfs: how many there may be
   uint64_t inode;         // bind: the inode that was checked; another one under that name is ESTALE
   uint32_t major, minor;
   uint64_t attributes;    // bind: MOUNT_ATTR_* set before it is attached
@@ -61,6 +62,7 @@ struct ChildPlan {
   const char* uid_map;  // null: no user namespace
   const char* gid_map;
   const char* pid_max;  // null: not written
+  bool pid_max_required;  // else the launch goes on without, and says so
   const MountOp* mounts;  // null: no mount namespace
   size_t mount_count;
   bool whole_root;        // the new root is the host's, read-only
@@ -69,6 +71,7 @@ struct ChildPlan {
   const Limit* limits;
   size_t limit_count;
   bool pid_namespace;
+  bool private_tmp;       // the new root's /tmp is a file system of its own
   bool drop_bounding;     // CAP_SETPCAP is at hand
   unsigned fd_ceiling;    // 0: close_range(2) works
   void* reaper_stack;     // their upper ends, aligned to 16

@@ -33,6 +33,7 @@ void replace_limits(EffectiveLimits& limits, const Limits& nearer) {
   replace(limits.memory_mib, nearer.memory_mib);
   replace(limits.processes, nearer.processes);
   replace(limits.file_mib, nearer.file_mib);
+  replace(limits.tmp_mib, nearer.tmp_mib);
   replace(limits.open_files, nearer.open_files);
 }
 
@@ -45,7 +46,11 @@ void replace_sandbox(Effective& settings, const Sandbox& nearer) {
   replace(settings.network, nearer.network);
   replace(settings.proc, nearer.proc);
   replace(settings.tmp, nearer.tmp);
-  for (const auto& [layer, requirement] : nearer.layers) settings.layers[layer] = requirement;
+  for (const auto& [layer, requirement] : nearer.layers) {
+    settings.layers[layer] = requirement;
+    if (requirement == Requirement::require) settings.demanded.insert(layer);
+    else settings.demanded.erase(layer);
+  }
 }
 
 // The keys that Defaults and Node share.

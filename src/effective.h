@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "model.h"
@@ -26,6 +27,7 @@ struct Effective {
   Proc proc = Proc::none;
   Tmp tmp = Tmp::none;
   std::map<Layer, Requirement> layers;  // every layer
+  std::set<Layer> demanded;             // those that the policy itself requires
   std::vector<int> exit_ok{0};
 };
 

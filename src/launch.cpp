@@ -183,6 +183,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
     child.mounts = launch->root.ops.data();
     child.mount_count = launch->root.ops.size();
     child.whole_root = launch->root.whole_root;
+    child.private_tmp = std::ranges::any_of(launch->root.ops, [](const MountOp& op) { return op.kind == MountOp::tmpfs; });
     child.cwd = launch->root.cwd;
     child.cwd_inode = launch->root.cwd_inode;
   }
@@ -191,6 +192,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
   child.limits = launch->limits.limits.data();
   child.limit_count = launch->limits.limits.size();
   if (!launch->limits.pid_max.empty()) child.pid_max = launch->limits.pid_max.c_str();
+  child.pid_max_required = plan.demanded.contains(Layer::limits);
   set_identity(*launch);
   child.fd_ceiling = fd_ceiling();
   launch->stacks = std::make_unique_for_overwrite<char[]>(kReaperStack + kCommandStack);

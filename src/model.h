@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -191,7 +192,7 @@ struct StdinRule {
 
 // Absent: not set here (inherited, then the built-in default).
 struct Limits {
-  std::optional<std::int64_t> cpu_s, memory_mib, processes, file_mib, open_files;
+  std::optional<std::int64_t> cpu_s, memory_mib, processes, file_mib, tmp_mib, open_files;
 };
 
 enum class Requirement : std::uint8_t { require, prefer, off };
@@ -399,7 +400,7 @@ struct StdinPlan {
 };
 
 struct EffectiveLimits {  // 0: not limited
-  std::int64_t cpu_s = 30, memory_mib = 512, processes = 100, file_mib = 64, open_files = 256;
+  std::int64_t cpu_s = 30, memory_mib = 512, processes = 100, file_mib = 64, tmp_mib = 64, open_files = 256;
 };
 
 struct Plan {
@@ -424,6 +425,7 @@ struct Plan {
   Tmp tmp = Tmp::none;
   bool one_exec = true;  // no program may be executed after the command itself
   std::map<Layer, Requirement> layers;  // every layer
+  std::set<Layer> demanded;  // those that the policy itself requires: of these a part is not enough
   std::vector<int> exit_ok{0};
   Encoding encoding = Encoding::utf8;
   // request key -> {asked, used}, for limits that were above the policy's

@@ -357,6 +357,7 @@ void take_smaller(Defaults& own, const Defaults& other) {
   take_smaller(own.limits.memory_mib, other.limits.memory_mib, built_in.memory_mib);
   take_smaller(own.limits.processes, other.limits.processes, built_in.processes);
   take_smaller(own.limits.file_mib, other.limits.file_mib, built_in.file_mib);
+  take_smaller(own.limits.tmp_mib, other.limits.tmp_mib, built_in.tmp_mib);
   take_smaller(own.limits.open_files, other.limits.open_files, built_in.open_files);
   take_smaller(own.timeout_ms, other.timeout_ms, plan.timeout_ms);
   // Captured bytes: 0 means none at all, so the plain minimum.

@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,10 +58,10 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::mount_enter: return refused(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
     case Step::landlock: return kLandlockLayer;
     case Step::seccomp: return kSeccompLayer;
+    case Step::process_limit:
     case Step::limits: return kLimitsLayer;
     case Step::signals:
     case Step::parent_check:
-    case Step::process_limit:
     case Step::subreaper:
     case Step::command_fork:
     case Step::session:
@@ -202,7 +203,7 @@ LayerStatus limits_status(const Attempts& attempts, const Launch& launch, const 
   }
   for (const Message& note : watched.notes) {
     if (note.step != Step::process_limit) continue;
-    return {Layer::limits, LayerState::partial, "processes are not limited: RLIMIT_NPROC does not bind root", 0};
+    return {Layer::limits, LayerState::partial, unbound_processes(launch.limits), 0};
   }
   const LimitPlan& limits = launch.limits;
   return {Layer::limits, limits.partial ? LayerState::partial : LayerState::enforced, limits.detail, 0};
@@ -246,23 +247,63 @@ LayerStatus status_of(Layer layer, const Attempts& attempts, const Launch& launc
 
 // ---- how it ended
 
-Ending ending_of(const Plan& plan, const Watched& watched) {
+// Whether the command failed, as one does that is refused memory, processes or space. It cannot be seen whether it was,
+// only whether it had taken all.
+bool failed_like_that(int status) {
+  if (WIFEXITED(status)) return WEXITSTATUS(status) != 0;
+  constexpr int kSignals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGTRAP, SIGILL, SIGKILL};
+  return std::ranges::find(kSignals, WTERMSIG(status)) != std::end(kSignals);
+}
+
+// Peak of one process against the limit of all. Pages of files are in it: where the tree was counted shortly before and
+// had far less of its own, it was those.
+bool memory_was_spent(const Plan& plan, const Watched& watched) {
+  constexpr std::int64_t kBetweenLooksKib = 128 * 1024;
+  const std::int64_t limit = plan.limits.memory_mib * 1024;
+  if (limit <= 0 || watched.ended->max_rss_kib < limit) return false;
+  return !watched.counted || watched.memory_kib + kBetweenLooksKib >= limit;
+}
+
+bool a_file_is_full(const Plan& plan) {
+  const std::int64_t limit = plan.limits.file_mib * 1024 * 1024;
+  return limit > 0 && std::ranges::any_of(plan.grants, [&](const Grant& grant) {
+    struct stat file {};
+    const bool written = grant.access > PathAccess::read && !grant.directory && grant.fd;
+    return written && ::fstat(grant.fd.get(), &file) == 0 && S_ISREG(file.st_mode) && file.st_size >= limit;
+  });
+}
+
+// What a failing command had none left of; empty: nothing of the kind.
+std::string spent_resource(const Plan& plan, const Watched& watched, bool limited) {
+  if (!watched.over_limit.empty()) return watched.over_limit;
+  if (watched.ended->tmp_full != 0) return "tmp";
+  if (!limited) return "";
+  if (memory_was_spent(plan, watched)) return "memory";
+  if (plan.limits.processes > 0 && watched.most_processes >= plan.limits.processes) return "processes";
+  return a_file_is_full(plan) ? "file_size" : "";
+}
+
+Ending ending_of(const Plan& plan, const Watched& watched, bool limited) {
   if (watched.cancelled != 0) return Cancelled{watched.cancelled};
   if (watched.timed_out) return TimedOut{"wall", plan.timeout_ms};
+  if (watched.stopped_over_limit) return LimitExceeded{watched.over_limit};
   const int status = watched.ended->status;
-  if (WIFEXITED(status)) return Exited{WEXITSTATUS(status)};
-  const int number = WTERMSIG(status);
+  const int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   const std::int64_t cpu_us = watched.ended->cpu_user_us + watched.ended->cpu_system_us;
   const bool cpu_spent = plan.limits.cpu_s > 0 && cpu_us >= plan.limits.cpu_s * 1000000;
   if (number == SIGXCPU || (number == SIGKILL && cpu_spent)) return TimedOut{"cpu", plan.limits.cpu_s * 1000};
   if (number == SIGXFSZ) return LimitExceeded{"file_size"};
+  if (failed_like_that(status)) {
+    if (std::string resource = spent_resource(plan, watched, limited); !resource.empty()) return LimitExceeded{resource};
+  }
+  if (WIFEXITED(status)) return Exited{WEXITSTATUS(status)};
   return Signaled{number, WCOREDUMP(status) != 0};
 }
 
 Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& launch, Watched& watched,
                    const std::vector<LayerStatus>& already) {
   Outcome outcome;
-  outcome.ending = ending_of(plan, watched);
+  outcome.ending = ending_of(plan, watched, attempts.holds(Layer::limits));
   outcome.duration_ms = watched.duration_ms;
   if (watched.ended) {
     outcome.usage = {watched.ended->cpu_user_us / 1000, watched.ended->cpu_system_us / 1000, watched.ended->max_rss_kib};
@@ -277,6 +318,23 @@ Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& lau
   return outcome;
 }
 
+// A layer that the policy itself requires has to be there whole: what this host would leave out is known by now.
+Expected<void> demands_met(const Plan& plan, const Launch& launch) {
+  const auto part = [](Layer layer, const std::string& why) -> Expected<void> {
+    Error error = launch_error(ErrorCode::sandbox_unavailable,
+                               std::string(layer_name(layer)) + " is required and can be had in part only: " + why,
+                               "layers", 0);
+    error.hint = "give it a pid namespace (Linux 6.14 or newer where root calls), call as an ordinary user, or let the "
+                 "policy say \"prefer\"";
+    return tl::unexpected(std::move(error));
+  };
+  if (plan.demanded.contains(Layer::limits) && launch.limits.partial) return part(Layer::limits, launch.limits.detail);
+  if (plan.demanded.contains(Layer::tree_kill) && !launch.wanted.namespaces.pid) {
+    return part(Layer::tree_kill, "without a pid namespace it is a sweep");
+  }
+  return {};
+}
+
 // One attempt. nullopt: a layer was given up, try again.
 Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already,
                                          LastProcess* last) {
@@ -289,8 +347,8 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     const bool landlock = prepared.error().step == "landlock";
     return retry(landlock ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>(), prepared.error());
   }
-  const std::shared_ptr<Launch> shared(prepared->release(), free_launch);
-  Launch& launch = *shared;
+  // Without a pid namespace whoever waits must not kill: the reaper is who sweeps.
+  if (last != nullptr && launch.wanted.namespaces.pid) *last = {std::move(launch.pidfd), shared};
   if (auto started = start_launch(launch); !started) {
     const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
     return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
@@ -301,11 +359,16 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     return retry(layers_of(watched->failed->step, watched->failed->error, launch.wanted.namespaces),
                  step_error(launch, *watched->failed));
   }
-  if (!watched->ended && !watched->timed_out && watched->cancelled == 0) {
+  if (!watched->ended && !watched->timed_out && !watched->stopped_over_limit && watched->cancelled == 0) {
     return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0));
   }
   Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);
+<<<<<<< HEAD
   if (last != nullptr) *last = {std::move(launch.pidfd), shared};
+=======
+  // Without a pid namespace whoever waits must not kill: the reaper is who sweeps.
+  if (ending != nullptr && launch.wanted.namespaces.pid) *ending = std::move(launch.pidfd);
+>>>>>>> 3a119b4 (confine: Count memory and processes of the tree, and name what was exceeded)
   return outcome;
 }
 

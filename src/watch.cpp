@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -15,6 +16,7 @@
 #include <array>
 
 #include "capture.h"
+#include "confine/census.h"
 #include "confine/failure.h"
 
 namespace safe_exec {
@@ -24,6 +26,11 @@ constexpr std::size_t kBlock = 64 * 1024;  // the default size of a pipe, pipe(7
 constexpr int kLargePipe = 256 * 1024;
 constexpr std::int64_t kDrainMs = 100;     // how long a descendant that holds the pipes may delay the answer
 constexpr std::int64_t kGraceMs = 80;      // how long the reaper has for the tree before it is killed itself
+// When the tree is counted first, so that short commands pay nothing for it, and how often. Sooner and more often where
+// nothing else stands between the command and the host's last process.
+constexpr std::int64_t kFirstLookMs = 20, kLookMs = 20;
+constexpr std::int64_t kUnboundFirstLookMs = 4, kUnboundLookMs = 8;
+constexpr std::int64_t kLookShare = 10;    // a look may take that part of the time
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
 std::int64_t now_ms() {
@@ -31,6 +38,24 @@ std::int64_t now_ms() {
   (void)::clock_gettime(CLOCK_MONOTONIC, &time);
   return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
+
+// Where nothing but a count bounds the processes, who counts must not wait for its turn behind them. For root only.
+class FirstTurn {
+ public:
+  explicit FirstTurn(bool wanted) : before_(wanted ? ::sched_getscheduler(0) : -1) {
+    const sched_param first{1};
+    if (before_ == SCHED_OTHER) (void)::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
+  }
+  ~FirstTurn() {
+    const sched_param none{0};
+    if (before_ == SCHED_OTHER) (void)::sched_setscheduler(0, SCHED_OTHER, &none);
+  }
+  FirstTurn(const FirstTurn&) = delete;
+  FirstTurn& operator=(const FirstTurn&) = delete;
+
+ private:
+  int before_;
+};
 
 class Watcher {
  public:
@@ -40,13 +65,16 @@ class Watcher {
         leave_end_(leave_end && launch.wanted.namespaces.pid),
         out_{launch.out.read, Capture(plan.stdout_bytes)},
         err_{launch.err.read, Capture(plan.stderr_bytes)},
-        started_(now_ms()) {
+        started_(now_ms()),
+        census_(launch.pid, bounds_of(plan, launch)) {
     wall_ = plan.timeout_ms > 0 ? started_ + std::min<std::int64_t>(plan.timeout_ms, INT32_MAX) : INT64_MAX;
     if (plan.stdin_plan.kind == StdinPlan::Kind::text) feed_ = plan.stdin_plan.text;
+    if (launch.limits.counted) look_at_ = started_ + (launch.limits.unbound_processes ? kUnboundFirstLookMs : kFirstLookMs);
   }
 
   Expected<Watched> run() {
     const int stop_fd = open_stop_signals();
+    const FirstTurn turn(launch_.limits.unbound_processes);
     while (!finished()) {
       if (!poll_once(stop_fd)) break;
     }
@@ -61,6 +89,10 @@ class Watcher {
     }
     if (ended_at_ == 0) ended_at_ = now_ms();
     seen_.duration_ms = ended_at_ - started_;
+    seen_.over_limit = census_.over_limit();
+    seen_.counted = census_.looked();
+    seen_.memory_kib = census_.memory_kib();
+    seen_.most_processes = census_.most_processes();
     seen_.out = out_.capture.take();
     seen_.err = err_.capture.take();
     return std::move(seen_);
@@ -86,6 +118,10 @@ class Watcher {
     return stop_.get();
   }
 
+  static Bounds bounds_of(const Plan& plan, const Launch& launch) {
+    return {plan.limits.memory_mib * 1024, plan.limits.processes, launch.limits.unbound_processes};
+  }
+
   // The tree is gone and the pipes are empty, or the time for that is over.
   bool finished() {
     if (left()) return true;
@@ -101,7 +137,7 @@ class Watcher {
   }
 
   int wait_ms() const {
-    std::int64_t until = ended_at_ == 0 && kill_at_ == INT64_MAX ? wall_ : INT64_MAX;
+    std::int64_t until = running() ? std::min(wall_, look_at_) : INT64_MAX;
     if (ended_at_ != 0 && !gone_) until = std::min(until, ended_at_ + kGraceMs);
     if (gone_) until = std::min(until, gone_at_ + kDrainMs);
     if (kill_at_ != INT64_MAX) until = std::min(until, killed_ ? kill_at_ + kGiveUpMs : kill_at_);
@@ -196,6 +232,7 @@ class Watcher {
   void take(const Message& message) {
     if (message.kind == Message::note) {
       seen_.notes.push_back(message);
+      if (message.step == Step::process_limit) census_.kill_processes();
       return;
     }
     auto& place = message.kind == Message::failed ? seen_.failed : seen_.ended;
@@ -217,11 +254,23 @@ class Watcher {
 
   void enforce_time() {
     const std::int64_t now = now_ms();
-    if (ended_at_ == 0 && now >= wall_ && kill_at_ == INT64_MAX) {
+    if (running() && now >= wall_) {
       seen_.timed_out = true;
       stop_tree();
     }
+    if (running() && now >= look_at_) count_tree(now);
     if (now >= kill_at_ && !killed_) kill_reaper();
+  }
+
+  bool running() const { return ended_at_ == 0 && kill_at_ == INT64_MAX; }
+
+  void count_tree(std::int64_t now) {
+    if (census_.look()) {
+      seen_.stopped_over_limit = true;
+      stop_tree();
+    }
+    const std::int64_t took = now_ms() - now;
+    look_at_ = now + std::max(launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs, took * kLookShare);
   }
 
   // End of file on the lifeline tells the reaper to kill the tree; it then still reports usage.
@@ -265,6 +314,8 @@ class Watcher {
   UniqueFd stop_;
   std::int64_t started_;
   std::int64_t wall_ = INT64_MAX;
+  std::int64_t look_at_ = INT64_MAX;
+  Census census_;
   std::int64_t ended_at_ = 0;          // the command's end was reported
   std::int64_t gone_at_ = 0;           // the reaper's
   std::int64_t kill_at_ = INT64_MAX;   // the tree was told to end; the reaper is killed then

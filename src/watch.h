@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "child.h"
@@ -16,6 +17,11 @@ struct Watched {
   std::optional<Message> ended;   // the command's end
   std::vector<Message> notes;
   bool timed_out = false;
+  std::string over_limit;         // the tree, or a process of it, was killed because it had too much of this
+  bool stopped_over_limit = false;  // the whole tree was
+  bool counted = false;           // at least once; then:
+  std::int64_t memory_kib = 0;    // anonymous, of the tree, at the last look
+  std::int64_t most_processes = 0;
   int cancelled = 0;              // signal
   bool lingering = false;         // the tree could not be reaped in time (uninterruptible sleep)
   std::int64_t duration_ms = 0;

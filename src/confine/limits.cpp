@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "confine/census.h"
+
 namespace safe_exec {
 namespace {
 
@@ -55,6 +57,13 @@ std::int64_t threads_of_user() {
   return threads;
 }
 
+void limit_memory(LimitPlan& plan, std::int64_t memory_mib) {
+  // Data, not address space: node, go and java reserve far more than they use and die under RLIMIT_AS. RLIMIT_DATA
+  // counts private writable memory since Linux 4.7. Where the whole tree is counted, that count decides; one process
+  // may reserve twice as much, so that who takes too much is met by the count and not told apart by luck.
+  add_if(plan, RLIMIT_DATA, memory_mib, plan.counted ? 2 * kMiB : kMiB);
+}
+
 void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& namespaces) {
   if (processes <= 0) return;
   if (::getuid() == 0) {  // the kernel exempts the outer root from RLIMIT_NPROC, also inside a user namespace
@@ -62,7 +71,8 @@ void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& 
       plan.pid_max = std::to_string(300 + processes + 1);  // 300 numbers are reserved; the reaper takes one
       plan.detail = "processes are limited by kernel.pid_max of the pid namespace, up to 300 more at first";
     } else {
-      plan.detail = "processes are not limited: RLIMIT_NPROC does not bind root";
+      plan.detail = unbound_processes(plan);
+      plan.unbound_processes = true;
       plan.partial = true;
     }
   }
@@ -76,6 +86,11 @@ void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& 
 }
 
 }  // namespace
+
+std::string unbound_processes(const LimitPlan& plan) {
+  if (!plan.counted) return "processes are not limited: RLIMIT_NPROC does not bind root";
+  return "processes are counted and killed, not refused: RLIMIT_NPROC does not bind root";
+}
 
 LimitPlan plan_descriptors(std::int64_t open_files) {
   LimitPlan plan;
@@ -91,9 +106,8 @@ LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces
     const auto seconds = static_cast<std::uint64_t>(asked.cpu_s);
     add(plan, RLIMIT_CPU, seconds, seconds + 1);
   }
-  // Data, not address space: node, go and java reserve far more than they use and die under RLIMIT_AS. RLIMIT_DATA
-  // counts private writable memory since Linux 4.7.
-  add_if(plan, RLIMIT_DATA, asked.memory_mib, kMiB);
+  plan.counted = (asked.memory_mib > 0 || asked.processes > 0) && Census::possible();
+  limit_memory(plan, asked.memory_mib);
   add_if(plan, RLIMIT_FSIZE, asked.file_mib, kMiB);
   limit_processes(plan, asked.processes, namespaces);
   add(plan, RLIMIT_CORE, 0, 0);

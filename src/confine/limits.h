@@ -16,10 +16,14 @@ struct LimitPlan {
   std::string pid_max;  // written to the pid namespace's kernel.pid_max; empty: not
   std::string detail;   // how this host limits otherwise than the plan says
   bool partial = false; // less than the plan says
+  bool counted = false;           // the tree's memory and processes can be counted while it runs
+  bool unbound_processes = false; // the kernel refuses none
 };
 
 // The limit of descriptors alone, which is set even where no other is: 0 for none of the policy's.
 [[nodiscard]] LimitPlan plan_descriptors(std::int64_t open_files);
+// What to say where the kernel refuses no process.
+[[nodiscard]] std::string unbound_processes(const LimitPlan& plan);
 [[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces);
 
 }  // namespace safe_exec

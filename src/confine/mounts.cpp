@@ -22,6 +22,8 @@ namespace {
 
 enum class Level : std::uint8_t { read, write };
 
+constexpr std::int64_t kInodesPerMiB = 256;  // one a page: an empty file takes kernel memory that no size counts
+
 struct Bind {
   std::string source;  // physical
   int fd = -1;
@@ -244,7 +246,8 @@ class RootPlanner {
     MountOp op{};
     op.kind = kind;
     op.target = "tmp";
-    op.source = keep(std::to_string(plan_.limits.file_mib > 0 ? plan_.limits.file_mib : 64) + "m");
+    op.source = keep(std::to_string(plan_.limits.tmp_mib) + "m");
+    op.inodes = keep(std::to_string(plan_.limits.tmp_mib * kInodesPerMiB));  // 0 of either: not limited, tmpfs(5)
     op.landlock = landlock::kWriteTree & options_.handled;
     op.beneath = root_.whole_root;
     root_.ops.push_back(op);

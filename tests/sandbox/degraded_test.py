@@ -11,7 +11,7 @@ import unittest
 import outer
 import world
 from harness import BINARY, SHELL, SandboxTest, main
-from probe_test import GENERATED_CODE, NAMESPACES, PROBE, UNCOUNTED
+from probe_test import GENERATED_CODE, NAMESPACES, PROBE
 
 MOUNTS = ("mount", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "mount_setattr", "chroot")
 # What is lost where a call is refused; None: the command is not started, and the step that says so.
@@ -33,7 +33,7 @@ class Refused(unittest.TestCase):
                 with self.subTest(name=name, error=errno.errorcode[error]):
                     attempts, result = world.in_safe_exec(BINARY, self.world, lambda: outer.refuse({name: error}))
                     found = {attempt for attempt, (is_open, _) in attempts.items() if is_open}
-                    self.assertLessEqual(found, GENERATED_CODE | (UNCOUNTED if name == "namespaces" else set()))
+                    self.assertLessEqual(found, GENERATED_CODE)
                     self.assertGreaterEqual(len(attempts), 119, result["error"])
                     degraded = {one["layer"] for one in result["sandbox"]["degraded"]} - {"limits", "tree_kill"}
                     self.assertLessEqual(degraded, lost)
@@ -65,7 +65,7 @@ class Refused(unittest.TestCase):
             return
         self.assertEqual(result["outcome"]["type"], "exited", result)
         attempts = world.attempts_of(result["stdout"])
-        self.assertLessEqual({name for name, (is_open, _) in attempts.items() if is_open}, GENERATED_CODE | UNCOUNTED)
+        self.assertLessEqual({name for name, (is_open, _) in attempts.items() if is_open}, GENERATED_CODE)
 
 
 STUBBORN = """trap '' TERM INT HUP; n=%s

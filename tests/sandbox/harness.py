@@ -59,7 +59,7 @@ class SandboxTest(unittest.TestCase):
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         options.setdefault("env", {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "SECRET": "hunter2"})
-        return subprocess.Popen([BINARY] + arguments, **options)
+        return subprocess.Popen([options.get("executable", BINARY)] + arguments, **options)
 
     def call(self, arguments, input=None, timeout=60, **options):
         if input is not None:

@@ -216,9 +216,9 @@ TEST_CASE("launch: each limit that is reached is named") {
   CHECK_MESSAGE(ran.ending == "limit_exceeded file_size", ran.err);
   CHECK(has(run([] {
               Plan plan = shell("ulimit -n; ulimit -d; ulimit -c; ulimit -f");
-              plan.limits = {0, 64, 0, 3, 32};
+              plan.limits = {0, 64, 0, 3, 64, 32};
               return plan;
-            }).out, "32\n65536\n0\n3072\n"));
+            }).out, "32\n131072\n0\n3072\n"));
 }
 
 TEST_CASE("launch: more processes than the limit are refused, for root as well") {

@@ -378,7 +378,7 @@ TEST_CASE("evaluate: a request lowers limits and never raises them") {
 TEST_CASE("evaluate: settings come down key by key, the sandbox member by member") {
   const Policy policy = with_commands(R"("t": {"path": "/b/t", "limits": {"cpu_s": 5}, "sandbox": {"read": ["/srv"],
     "network": "host", "layers": {"landlock": "require"}}, "env": {"A": "1", "B": "1"}, "subcommands": {"s": {
-    "limits": {"open_files": 9}, "sandbox": {"read": ["${workspace}"], "exec": ["/bin/x"], "proc": "own",
+    "limits": {"open_files": 9, "tmp_mib": 3}, "sandbox": {"read": ["${workspace}"], "exec": ["/bin/x"], "proc": "own",
     "unix_sockets": ["/run/s"]}, "env": {"B": "2"}}}})",
                                       R"("defaults": {"limits": {"cpu_s": 7, "processes": 3}, "sandbox": {
     "tmp": "private", "layers": {"pid_namespace": "off"}}},)");
@@ -386,7 +386,9 @@ TEST_CASE("evaluate: settings come down key by key, the sandbox member by member
   CHECK(plan.limits.cpu_s == 5);
   CHECK(plan.limits.processes == 3);
   CHECK(plan.limits.open_files == 9);
+  CHECK(plan.limits.tmp_mib == 3);
   CHECK(plan.limits.memory_mib == 512);
+  CHECK(plan.demanded == std::set<Layer>{Layer::landlock});
   CHECK(plan.env == Words{"A=1", "B=2"});
   CHECK(plan.network.kind == Network::Kind::host);
   CHECK(plan.proc == Proc::own);

@@ -1,0 +1,196 @@
+#include "confine/census.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+namespace safe_exec {
+namespace {
+
+constexpr std::size_t kMaxMembers = 4096;
+constexpr int kMaxKills = 8;        // after so many the tree goes as a whole
+constexpr std::int64_t kBomb = 10;  // so many times the limit is no child that errs: the tree goes at once
+
+// What is read from a file of /proc in one piece; empty when the process is gone.
+std::string_view read_at(int proc, const std::string& name, std::array<char, 4096>& buffer) {
+  const UniqueFd fd(::openat(proc, name.c_str(), O_RDONLY | O_CLOEXEC));
+  const ssize_t size = fd ? ::read(fd.get(), buffer.data(), buffer.size() - 1) : 0;
+  buffer[static_cast<std::size_t>(std::max<ssize_t>(size, 0))] = '\0';
+  return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+}
+
+// "Name:   123 kB" of smaps_rollup; 0 when it is not there.
+std::int64_t field(std::string_view text, std::string_view name) {
+  const auto at = text.find(name);
+  return at == std::string_view::npos ? 0 : ::strtoll(text.data() + at + name.size(), nullptr, 10);
+}
+
+std::int64_t pages_kib(std::int64_t pages) { return pages * (::sysconf(_SC_PAGESIZE) / 1024); }
+
+}  // namespace
+
+bool Census::possible() { return ::access("/proc/thread-self/children", R_OK) == 0; }
+
+Census::Census(pid_t root, const Bounds& bounds)
+    : root_(root), bounds_(bounds), proc_(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
+
+void Census::read_children(const std::string& path, std::size_t parent) {
+  const UniqueFd fd(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 4096> buffer;
+  pid_t pid = 0;
+  for (ssize_t size = 0; fd && (size = ::read(fd.get(), buffer.data(), buffer.size())) > 0;) {
+    for (const char c : std::string_view(buffer.data(), static_cast<std::size_t>(size))) {
+      if (c >= '0' && c <= '9') {
+        pid = pid * 10 + (c - '0');
+      } else if (pid > 0) {
+        if (members_.size() < kMaxMembers) members_.push_back({.pid = pid, .parent = parent});
+        pid = 0;
+      }
+    }
+  }
+}
+
+// Children of every thread; a thread more in the parent's count for each.
+void Census::add_children_of(pid_t pid, std::size_t parent) {
+  const std::string task = std::to_string(pid) + "/task";
+  const int fd = ::openat(proc_.get(), task.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd < 0 ? nullptr : ::fdopendir(fd), ::closedir);
+  while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
+    if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+    if (pid != root_) ++members_[parent].tasks;
+    const bool top = pid == root_;
+    const std::size_t first = members_.size();
+    read_children(task + "/" + entry->d_name + "/children", parent);
+    for (std::size_t i = first; top && i < members_.size(); ++i) members_[i].parent = i;
+  }
+}
+
+void Census::read_memory(Member& member) const {
+  std::array<char, 4096> buffer;
+  const std::string_view text = read_at(proc_.get(), std::to_string(member.pid) + "/statm", buffer);
+  if (text.empty()) return;
+  char* at = buffer.data();
+  for (std::int64_t* value : {&member.size, &member.resident, &member.shared}) *value = ::strtoll(at, &at, 10);
+}
+
+void Census::walk() {
+  members_.clear();
+  add_children_of(root_, 0);
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    add_children_of(members_[i].pid, i);
+    if (bounds_.memory_kib > 0) read_memory(members_[i]);
+  }
+  if (looks_ == 0 && !members_.empty()) command_ = members_[0].pid;
+  for (Member& member : members_) member.below = member.tasks;
+  for (std::size_t i = members_.size(); i-- > 0;) {
+    if (members_[i].parent != i) members_[members_[i].parent].below += members_[i].below;
+  }
+}
+
+pid_t Census::parent_of(pid_t pid) const {
+  std::array<char, 4096> buffer;
+  const std::string_view text = read_at(proc_.get(), std::to_string(pid) + "/stat", buffer);
+  const auto name_end = text.rfind(')');  // "pid (name) state ppid": the name may hold anything
+  return name_end == std::string_view::npos ? 0 : static_cast<pid_t>(::strtol(text.data() + name_end + 3, nullptr, 10));
+}
+
+// A number may belong to another process by now, when processes come and go by the thousand: asked again once it is held.
+void Census::kill_descendant(pid_t pid) const {
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!process && errno == ESRCH) return;
+  pid_t above = pid;
+  while (above > 1 && above != root_) above = parent_of(above);
+  if (above != root_) return;
+  if (process) (void)::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+  else (void)::kill(pid, SIGKILL);  // no pidfds here
+}
+
+bool Census::kill_one(std::size_t index, const char* resource) {
+  over_limit_ = resource;
+  const pid_t pid = members_[index].pid;
+  if (pid == command_ || ++kills_ > kMaxKills) return true;
+  kill_descendant(pid);
+  return false;
+}
+
+// The process that starts them is the one from which on no single child stands for more than half of all.
+bool Census::bound_processes() {
+  std::int64_t tasks = 0;
+  for (const Member& member : members_) tasks += member.tasks;
+  most_processes_ = std::max(most_processes_, tasks);
+  if (!bounds_.kill_processes || bounds_.processes <= 0 || tasks <= bounds_.processes) return false;
+  std::size_t culprit = members_.size();
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    const bool next = members_[i].parent == i ? culprit == members_.size() : members_[i].parent == culprit;
+    if (next && members_[i].below * 2 > tasks) culprit = i;
+  }
+  if (culprit == members_.size() || tasks > bounds_.processes * kBomb) {  // first: orphans of its own making
+    over_limit_ = "processes";
+    return true;
+  }
+  if (kill_one(culprit, "processes")) return true;
+  std::vector<bool> dying(members_.size());
+  dying[culprit] = true;
+  for (std::size_t i = culprit + 1; i < members_.size(); ++i) {
+    dying[i] = dying[members_[i].parent];
+    if (dying[i]) kill_descendant(members_[i].pid);
+  }
+  return false;
+}
+
+// Anonymous and shared memory, a share of what is shared; what a file backs can be had back at any time.
+std::int64_t Census::exact_memory(const Member& member) const {
+  std::array<char, 4096> buffer;
+  const std::string_view text = read_at(proc_.get(), std::to_string(member.pid) + "/smaps_rollup", buffer);
+  if (text.empty()) return pages_kib(member.resident - member.shared);  // not for us to read: what all may
+  return field(text, "Pss_Anon:") + field(text, "Pss_Shmem:") + field(text, "SwapPss:");
+}
+
+// A child of vfork(2) has its parent's memory until it executes.
+bool Census::shares_memory(const Member& one, const Member& other) const {
+  return one.size == other.size && ::syscall(SYS_kcmp, one.pid, other.pid, KCMP_VM, 0, 0) == 0;
+}
+
+bool Census::bound_memory() {
+  std::int64_t anonymous = 0;
+  std::int64_t resident = 0;
+  for (const Member& member : members_) {
+    anonymous += pages_kib(member.resident - member.shared);
+    resident += pages_kib(member.resident);
+  }
+  memory_kib_ = anonymous;
+  if (bounds_.memory_kib <= 0 || resident <= bounds_.memory_kib) return false;
+  std::int64_t total = 0;
+  std::int64_t most = -1;
+  std::size_t culprit = 0;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    const Member& member = members_[i];
+    if (member.parent != i && shares_memory(member, members_[member.parent])) continue;
+    const std::int64_t memory = exact_memory(member);
+    total += memory;
+    if (memory <= most) continue;
+    most = memory;
+    culprit = i;
+  }
+  memory_kib_ = total;
+  return total > bounds_.memory_kib && kill_one(culprit, "memory");
+}
+
+bool Census::look() {
+  if (!proc_) return false;
+  walk();
+  ++looks_;
+  return bound_processes() || bound_memory();
+}
+
+}  // namespace safe_exec

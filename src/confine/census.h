@@ -1,0 +1,67 @@
+// Level 3. Counts the processes and the memory of a running tree from outside, where no kernel limit is on the whole
+// of it: rlimits bind one process, or nobody when root calls. Kills the one that takes most, as the kernel's own
+// out-of-memory killer does; the caller ends the tree when that is the command itself, or does not help.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "fd.h"
+
+namespace safe_exec {
+
+struct Bounds {  // 0: not watched
+  std::int64_t memory_kib = 0;
+  std::int64_t processes = 0;   // threads count, as they do for RLIMIT_NPROC
+  bool kill_processes = false;  // above: kill. false: the kernel refuses them, and they are only counted
+};
+
+class Census {
+ public:
+  // root: the process whose descendants are counted, itself not.
+  Census(pid_t root, const Bounds& bounds);
+  // Whether /proc tells who is whose child. One system call.
+  [[nodiscard]] static bool possible();
+
+  // Looks once. True: the whole tree has to end, over_limit() says of what there was too much.
+  [[nodiscard]] bool look();
+  [[nodiscard]] const std::string& over_limit() const { return over_limit_; }  // "": nothing; else a process was killed for it
+  [[nodiscard]] bool looked() const { return looks_ > 0; }
+  [[nodiscard]] std::int64_t memory_kib() const { return memory_kib_; }         // anonymous, at the last look
+  [[nodiscard]] std::int64_t most_processes() const { return most_processes_; }
+  void kill_processes() { bounds_.kill_processes = true; }
+
+ private:
+  struct Member {
+    pid_t pid = 0;
+    std::size_t parent = 0;         // index; its own: a child of the root
+    std::int64_t tasks = 0, below = 0;  // below: tasks of all descendants and its own
+    std::int64_t size = 0, resident = 0, shared = 0;  // pages
+  };
+
+  void walk();
+  void add_children_of(pid_t pid, std::size_t parent);
+  void read_children(const std::string& path, std::size_t parent);
+  void read_memory(Member& member) const;
+  [[nodiscard]] std::int64_t exact_memory(const Member& member) const;
+  [[nodiscard]] bool shares_memory(const Member& one, const Member& other) const;
+  [[nodiscard]] bool bound_processes();
+  [[nodiscard]] bool bound_memory();
+  [[nodiscard]] bool kill_one(std::size_t index, const char* resource);
+  [[nodiscard]] pid_t parent_of(pid_t pid) const;
+  void kill_descendant(pid_t pid) const;
+
+  pid_t root_;
+  Bounds bounds_;
+  UniqueFd proc_;
+  std::vector<Member> members_;  // parents before their children
+  pid_t command_ = 0;            // the root's first child
+  std::string over_limit_;
+  int looks_ = 0, kills_ = 0;
+  std::int64_t memory_kib_ = 0, most_processes_ = 0;
+};
+
+}  // namespace safe_exec

@@ -1,0 +1,201 @@
+"""Commands that take all there is: each ends in the outcome that names what it took, soon, with nothing left behind."""
+import os
+import time
+import unittest
+
+from harness import BINARY, SandboxTest, SHELL, main
+from probe_test import NAMESPACES, become_ordinary
+
+PERL = ["/usr/bin/perl"]
+SLACK_MS = 1500  # a loaded machine with sanitizers; a quiet one needs less than 100
+
+
+def descendants(marker):
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % name, "rb") as f:
+                if marker.encode() in f.read() and int(name) != os.getpid():
+                    found.append(name)
+        except OSError:
+            pass
+    return found
+
+
+class Bombs(SandboxTest):
+    modes = ({}, NAMESPACES)
+
+    def bomb(self, program, argv, limits, layers, timeout_ms=20000, sandbox=None, **popen):
+        node = dict(SHELL, path=program, limits=limits, timeout_ms=timeout_ms,
+                    operands=[{"name": "x", "type": {"text": [0, 4000]}, "count": [0, 9]}], sandbox=dict(sandbox or {}, layers=layers))
+        node["options"] = dict(SHELL["options"], **{"-e": {"value": {"text": [0, 4000]}, "spelling": "separate"}})
+        name = os.path.basename(program)
+        return self.run_json(self.policy({name: node}), [name] + argv, **popen)
+
+    def popen(self, arguments, **options):
+        """Within a process namespace that is small and ends with the test: what gets away from safe-exec does not get far."""
+        if os.getuid() == 0 and "preexec_fn" not in options:
+            script = 'echo 3000 > /proc/sys/kernel/pid_max; "$0" "$@"; status=$?; ls -d /proc/[0-9]* > left; exit $status'
+            arguments = ["-mpf", "--kill-child", "--mount-proc", "sh", "-c", script, BINARY] + arguments
+            return super().popen(arguments, executable="/usr/bin/unshare", **options)
+        return super().popen(arguments, **options)
+
+    def nothing_left(self, marker):
+        if os.path.exists(os.path.join(self.ws, "left")):
+            with open(os.path.join(self.ws, "left")) as f:
+                self.assertLessEqual(len(f.read().split()), 2)  # the shell and ls
+        self.assertEqual(descendants(marker), [])
+
+    def outcome(self, *arguments, **named):
+        status, result = self.bomb(*arguments, **named)
+        return status, result["outcome"], result
+
+    def test_memory_taken_bit_by_bit_or_doubled_ends_in_limit_exceeded(self):
+        for layers in self.modes:
+            for script in ("push @a, 'x' x 100000 while 1", "$a = 'x' x 1000; $a .= $a while 1"):
+                with self.subTest(script=script, layers=bool(layers)):
+                    status, outcome, result = self.outcome("/usr/bin/perl", ["-e", script], {"memory_mib": 256}, layers)
+                    self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
+
+    def test_memory_of_the_whole_tree_counts(self):
+        script = "fork; fork; fork; $x = 'x' x 60000000; sleep 20"
+        for layers in self.modes:
+            status, outcome, result = self.outcome("/usr/bin/perl", ["-e", script], {"memory_mib": 256}, layers)
+            self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
+            self.assertLess(result["duration_ms"], 5000 + SLACK_MS)
+
+    def test_memory_shared_by_forked_processes_counts_once(self):
+        script = "$x = 'x' x 60000000; for (1 .. 8) { fork or do { sleep 1; exit } } sleep 1; print qq(fine)"
+        for layers in self.modes:
+            status, result = self.bomb("/usr/bin/perl", ["-e", script], {"memory_mib": 256}, layers)
+            self.assertEqual((status, result["stdout"]), (0, "fine"), result)
+
+    def test_a_child_that_takes_the_memory_goes_alone(self):
+        script = "/usr/bin/perl -e 'push @a, qq(x) x 100000 while 1'; echo went on"
+        for layers in self.modes:
+            status, result = self.bomb("/bin/dash", ["-c", script], {"memory_mib": 256}, layers, sandbox={"exec": PERL, "read": ["/usr"]})
+            self.assertEqual((status, result["stdout"]), (0, "went on\n"), result)
+            status, outcome, result = self.outcome("/bin/dash", ["-c", script + "; exit 3"], {"memory_mib": 256}, layers,
+                                                   sandbox={"exec": PERL, "read": ["/usr"]})
+            self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
+
+    def test_a_failure_with_memory_to_spare_stays_the_commands_own(self):
+        for layers in self.modes:
+            _, outcome, result = self.outcome("/usr/bin/perl", ["-e", "$x = 'x' x 20000000; exit 3"], {"memory_mib": 256}, layers)
+            self.assertEqual(outcome, {"type": "exited", "exit_code": 3}, result)
+
+    def test_a_fork_bomb_leaves_nothing(self):
+        marker = "bomb-%d" % os.getpid()
+        bombs = (": %s; b() { b | b & }; b; while :; do :; done", ": %s; b() { b & b; }; b", ": %s; while :; do ( while :; do :; done ) & done")
+        for layers in self.modes:
+            for bomb in bombs:
+                with self.subTest(bomb=bomb, layers=bool(layers)):
+                    _, outcome, result = self.outcome("/bin/dash", ["-c", bomb % marker], {"processes": 50}, layers, timeout_ms=1500)
+                    self.check_bomb(outcome, result)
+                    self.assertLess(result["duration_ms"], 1500 + SLACK_MS)
+                    self.nothing_left(marker)
+
+    def check_bomb(self, outcome, result):
+        """Refused by the kernel it may give up before it was ever counted: then it ends as itself."""
+        own = outcome["type"] == "exited" and outcome["exit_code"] in (2, 4) and result["duration_ms"] < 500
+        refused = own and result["sandbox"]["layers"]["limits"].get("detail", "").find("not refused") < 0
+        self.assertTrue(refused or outcome in ({"type": "limit_exceeded", "resource": "processes"},
+                                               {"type": "timed_out", "limit": "wall", "limit_ms": 1500}), result)
+
+    def test_a_thousand_processes_are_not_to_be_had(self):
+        script = "$n = 0; while ($n < 1000) { defined($p = fork) or last; $p or do { sleep 30; exit }; ++$n } print $n; exit($n < 1000 ? 4 : 0)"
+        for layers in self.modes:
+            status, outcome, result = self.outcome("/usr/bin/perl", ["-e", script], {"processes": 50}, layers)
+            self.check_bomb(outcome, result)
+            self.assertLess(int(result["stdout"] or 0), 1000)
+
+    def test_a_child_that_starts_too_many_goes_alone_or_is_refused(self):
+        script = "/usr/bin/perl -e '$n = 0; while ($n < 1000) { defined($p = fork) or last; $p or do { sleep 30; exit }; ++$n } sleep 1; exit($n < 1000)' || echo stopped"
+        for layers in self.modes:
+            status, result = self.bomb("/bin/dash", ["-c", script], {"processes": 50}, layers, sandbox={"exec": PERL, "read": ["/usr"]})
+            self.assertEqual((status, result["stdout"]), (0, "stopped\n"), result)
+
+    def test_what_fills_a_disk(self):
+        out = os.path.join(self.ws, "out")
+        for layers in self.modes:
+            sandbox = {"write": [self.ws]}
+            _, outcome, result = self.outcome("/usr/bin/head", ["-c", "3000000", "/dev/zero"], {"file_mib": 1}, layers, sandbox=sandbox)
+            self.assertEqual(outcome, {"type": "exited", "exit_code": 0}, result)  # a pipe is no file
+            _, outcome, result = self.outcome("/usr/bin/dd", ["if=/dev/zero", "of=" + out, "bs=64k"], {"file_mib": 1}, layers, sandbox=sandbox)
+            self.assertEqual(outcome, {"type": "limit_exceeded", "resource": "file_size"}, result)
+            self.assertEqual(os.path.getsize(out), 1 << 20)
+            os.unlink(out)
+
+    def test_a_program_that_ignores_the_signal_of_a_full_file_is_told_from_others_by_the_file(self):
+        for layers in self.modes:
+            self.write("ws/out", "", 0o666)
+            script = "$SIG{XFSZ} = 'IGNORE'; open(F, '>', $ARGV[0]); $z = 'x' x 65536; while (syswrite F, $z) {} exit 5"
+            node = {"path": "/usr/bin/perl", "limits": {"file_mib": 1}, "sandbox": {"layers": layers},
+                    "options": {"-e": {"value": {"text": [0, 4000]}, "spelling": "separate"}}, "end_of_options": False,
+                    "operands": [{"name": "out", "type": {"path": "write", "within": ["${start_dir}"]}}]}
+            _, result = self.run_json(self.policy({"perl": node}), ["perl", "-e", script, "out"])
+            self.assertEqual(result["outcome"], {"type": "limit_exceeded", "resource": "file_size"}, result)
+
+    def test_what_fills_the_private_tmp(self):
+        limits = {"tmp_mib": 2}
+        sandbox = {"tmp": "private", "exec": ["/usr/bin/dd"], "read": ["/usr"]}
+        _, outcome, result = self.outcome("/usr/bin/dd", ["if=/dev/zero", "of=/tmp/x", "bs=64k"], limits, {}, sandbox=sandbox)
+        self.assertEqual(outcome, {"type": "limit_exceeded", "resource": "tmp"}, result)
+        self.assertIn("2097152 bytes", result["stderr"])
+        names = "i=0; while : > /tmp/$i; do i=$((i+1)); done 2>/dev/null; echo $i; exit 1"
+        _, outcome, result = self.outcome("/bin/dash", ["-c", names], limits, {}, sandbox=sandbox)
+        self.assertEqual(outcome, {"type": "limit_exceeded", "resource": "tmp"}, result)
+        self.assertLess(int(result["stdout"] or 0), 513, result)
+        _, outcome, result = self.outcome("/bin/dash", ["-c", "echo x > /tmp/y; exit 1"], limits, {}, sandbox=sandbox)
+        self.assertEqual(outcome, {"type": "exited", "exit_code": 1}, result)
+
+    def test_output_spinning_sleeping_and_descriptors(self):
+        spin, flood, sleeper = "while :; do :; done", "while :; do echo flood; done", "trap '' TERM; while :; do read x; done"
+        for layers in self.modes:
+            for script in (flood, spin, sleeper):
+                _, outcome, result = self.outcome("/bin/dash", ["-c", script], {}, layers, timeout_ms=400)
+                self.assertEqual(outcome, {"type": "timed_out", "limit": "wall", "limit_ms": 400}, result)
+                self.assertLess(result["duration_ms"], 400 + SLACK_MS)
+            _, outcome, result = self.outcome("/bin/dash", ["-c", spin], {"cpu_s": 1}, layers)
+            self.assertEqual(outcome, {"type": "timed_out", "limit": "cpu", "limit_ms": 1000}, result)
+            script = "while (open($f[$n], '<', '/dev/null')) { ++$n } print $n; exit 7"
+            _, outcome, result = self.outcome("/usr/bin/perl", ["-e", script], {"open_files": 40}, layers)
+            self.assertEqual((outcome, result["stdout"]), ({"type": "exited", "exit_code": 7}, "37"), result)
+
+    def test_what_is_required_is_not_had_in_part(self):
+        for layer in ("limits", "tree_kill"):
+            for said in ("require", "prefer"):
+                node = {"sandbox": {"layers": dict(NAMESPACES, **{layer: said})}}
+                status, result = self.run_shell("echo ran", node=node)
+                if said == "prefer":
+                    self.assertEqual((status, result["stdout"], result["sandbox"]["layers"][layer]["status"]), (0, "ran\n", "partial"), result)
+                    continue
+                self.assertEqual((status, result["error"]["code"], result["outcome"]["type"]), (125, "sandbox_unavailable", "failed"), result)
+                self.assertIn(layer + " is required", result["error"]["message"])
+                self.assertIn("pid namespace", result["error"]["hint"])
+            status, result = self.run_shell("echo ran", node={"sandbox": {"layers": {layer: "require"}}})
+            self.assertEqual((status, result["stdout"], result["sandbox"]["layers"][layer]["status"]), (0, "ran\n", "enforced"), result)
+
+
+class OrdinaryBombs(Bombs):
+    """The same for an ordinary user, whom the kernel bounds otherwise."""
+
+    def setUp(self):
+        super().setUp()
+        for name in (self.dir, self.ws):
+            os.chmod(name, 0o777)
+
+    def policy(self, commands, name="policy.json", **members):
+        path = super().policy(commands, name, **members)
+        os.chmod(self.dir, 0o755)
+        return path
+
+    def popen(self, arguments, **options):
+        return super().popen(arguments, preexec_fn=become_ordinary, **options)
+
+
+if os.getuid() != 0:
+    del OrdinaryBombs  # it would be Bombs again
+
+if __name__ == "__main__":
+    main()
