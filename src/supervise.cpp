@@ -347,8 +347,9 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     const bool landlock = prepared.error().step == "landlock";
     return retry(landlock ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>(), prepared.error());
   }
-  // Without a pid namespace whoever waits must not kill: the reaper is who sweeps.
-  if (last != nullptr && launch.wanted.namespaces.pid) *last = {std::move(launch.pidfd), shared};
+  const std::shared_ptr<Launch> shared(prepared->release(), free_launch);
+  Launch& launch = *shared;
+  if (auto whole = demands_met(plan, launch); !whole) return tl::unexpected(std::move(whole.error()));
   if (auto started = start_launch(launch); !started) {
     const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
     return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
@@ -363,12 +364,8 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0));
   }
   Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);
-<<<<<<< HEAD
-  if (last != nullptr) *last = {std::move(launch.pidfd), shared};
-=======
   // Without a pid namespace whoever waits must not kill: the reaper is who sweeps.
-  if (ending != nullptr && launch.wanted.namespaces.pid) *ending = std::move(launch.pidfd);
->>>>>>> 3a119b4 (confine: Count memory and processes of the tree, and name what was exceeded)
+  if (last != nullptr && launch.wanted.namespaces.pid) *last = {std::move(launch.pidfd), shared};
   return outcome;
 }
 

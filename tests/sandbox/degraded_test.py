@@ -3,14 +3,12 @@ it is not started and the error has a name, a step and a hint. Never less, never
 import errno
 import json
 import os
-import signal
 import subprocess
-import time
 import unittest
 
 import outer
 import world
-from harness import BINARY, SHELL, SandboxTest, main
+from harness import BINARY, main
 from probe_test import GENERATED_CODE, NAMESPACES, PROBE
 
 MOUNTS = ("mount", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "mount_setattr", "chroot")
@@ -66,63 +64,6 @@ class Refused(unittest.TestCase):
         self.assertEqual(result["outcome"]["type"], "exited", result)
         attempts = world.attempts_of(result["stdout"])
         self.assertLessEqual({name for name, (is_open, _) in attempts.items() if is_open}, GENERATED_CODE)
-
-
-STUBBORN = """trap '' TERM INT HUP; n=%s
-for i in 1 2 3; do ( trap '' TERM; ( while :; do sleep 5; done ) & ) & done
-/usr/bin/setsid /bin/dash -c ": $n; trap '' TERM; while :; do sleep 5; done" &
-/bin/dash -c ": $n; kill -STOP \\$\\$; sleep 50" &
-while :; do sleep 5; done"""
-
-
-def survivors(marker):
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/cmdline" % name, "rb") as f:
-                text = f.read()
-            if marker.encode() in text:
-                found.append(name)
-        except OSError:
-            pass
-    return found
-
-
-class Death(SandboxTest):
-    def kill_at_random_moments(self, times, layers):
-        marker = "stubborn-%d" % os.getpid()
-        node = dict(SHELL, sandbox={"exec": ["/usr/bin/sleep", "/usr/bin/setsid", "/usr/bin/dash"], "layers": layers})
-        policy = self.policy({"dash": node})
-        with open("/proc/self/mountinfo") as f:
-            mounts = f.read()
-        met = 0  # runs that had more than safe-exec itself to kill
-        window = 20.0  # seconds; the first run measures how long the tree needs to stand on this machine
-        for i in range(times + 1):
-            started = time.monotonic()
-            process = self.popen(["run", "--policy", policy, "--", "dash", "-c", STUBBORN % marker], stdout=subprocess.DEVNULL)
-            if i == 0:
-                while len(survivors(marker)) <= 2 and time.monotonic() < started + window:
-                    time.sleep(0.002)
-                window = max(0.04, 3 * (time.monotonic() - started))
-            else:
-                time.sleep(window * (i * 7 % 40) / 40)
-            met += len(survivors(marker)) > 2
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        self.assertGreater(met, times // 10)
-        deadline = time.monotonic() + 2
-        while survivors(marker) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        self.assertEqual(survivors(marker), [])
-        with open("/proc/self/mountinfo") as f:
-            self.assertEqual(f.read(), mounts)
-        self.assertEqual(os.listdir(self.ws), [])
-
-    def test_no_survivor_of_a_kill_at_any_moment(self):
-        self.kill_at_random_moments(100, {})
-
-    def test_no_survivor_without_a_pid_namespace(self):
-        self.kill_at_random_moments(100, NAMESPACES)
 
 
 if __name__ == "__main__":

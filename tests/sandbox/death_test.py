@@ -1,0 +1,159 @@
+"""Trees that do not want to end: when safe-exec is killed, times out or is cheated, nothing of them is left. As root all of
+it happens inside a small process namespace of the test's own."""
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+from harness import SandboxTest, SHELL, main
+from probe_test import NAMESPACES, become_ordinary
+
+# Doubly forked, in sessions of their own, deaf, stopped, holding the pipes, with files in /tmp and in memory.
+STUBBORN = """trap '' TERM INT HUP; n=%s; echo > /tmp/stray
+for i in 1 2 3; do ( trap '' TERM; ( while :; do sleep 5; done ) & ) & done
+/usr/bin/setsid /bin/dash -c ": $n; trap '' TERM; while :; do sleep 5; done" &
+/bin/dash -c ": $n; kill -STOP \\$\\$; sleep 50" &
+while :; do sleep 5; done"""
+BOMB = ": %s; b() { b & b; }; b & while :; do b & b; done"
+SCATTERING_BOMB = ": %s; while :; do /usr/bin/setsid /bin/dash -c 'while :; do /usr/bin/setsid /usr/bin/sleep 9 & done' & done"
+EXEC = ["/usr/bin/sleep", "/usr/bin/setsid", "/usr/bin/dash"]
+RUNS = 500
+
+
+def contain():
+    """Starts the test again as the first process of a namespace in which there is no room for a bomb."""
+    if os.getuid() == 0 and os.getpid() != 1:
+        os.execv("/usr/bin/unshare", ["unshare", "-mpf", "--kill-child", "--mount-proc", sys.executable, "-B"] + sys.argv)
+    if os.getpid() == 1:
+        with open("/proc/sys/kernel/pid_max", "w") as f:
+            f.write("4000")
+
+
+def survivors(marker):
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % name, "rb") as f:
+                if marker.encode() in f.read():
+                    found.append(int(name))
+        except OSError:
+            pass
+    return found
+
+
+def host_objects():
+    """What a run could leave behind beside processes: mounts, System V objects, POSIX shared memory, temporary files."""
+    texts = []
+    for name in ("/proc/self/mountinfo", "/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg"):
+        with open(name) as f:
+            texts.append([line.split()[:2] for line in f])
+    return texts + [sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else [], os.path.exists("/tmp/stray")]
+
+
+class Death(SandboxTest):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.dir, 0o755)
+        self.marker = "stubborn-%d" % os.getpid()
+
+    def gone(self, seconds=5):
+        deadline = time.monotonic() + seconds
+        while (left := survivors(self.marker)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        while os.getpid() == 1 and self.reap_orphan():
+            pass
+        return left == []
+
+    def reap_orphan(self):
+        try:
+            return os.waitpid(-1, os.WNOHANG)[0] != 0
+        except ChildProcessError:
+            return False
+
+    def start(self, script, layers, before, timeout_ms=60000):
+        node = dict(SHELL, sandbox={"exec": EXEC, "tmp": "private", "layers": layers}, timeout_ms=timeout_ms, limits={"processes": 40})
+        policy = self.policy({"dash": node})
+        return self.popen(["run", "--policy", policy, "--", "dash", "-c", script % self.marker], preexec_fn=before)
+
+    def kill_at_random_moments(self, layers):
+        before = host_objects()
+        modes = [(script, who) for script in (STUBBORN, BOMB, SCATTERING_BOMB) for who in {os.getuid() == 0, False}]
+        moments = random.Random(4711)
+        for script, as_root in modes:
+            who = None if as_root else become_ordinary
+            met, window = 0, 20.0  # seconds; the first run measures how long the tree needs to stand on this machine
+            for i in range(RUNS // 2 // len(modes) + 1):
+                started = time.monotonic()
+                process = self.start(script, layers, who)
+                if i == 0:
+                    while len(survivors(self.marker)) <= 4 and time.monotonic() < started + window:
+                        time.sleep(0.002)
+                    window = max(0.03, 2 * (time.monotonic() - started))
+                else:
+                    time.sleep(window * moments.random())
+                met += len(survivors(self.marker)) > 2  # more than safe-exec and its reaper
+                process.kill()
+                self.assertTrue(self.gone(), (script, as_root, i, survivors(self.marker)[:9]))
+                process.communicate()
+            self.assertGreater(met, i // 10)
+        self.assertEqual(host_objects(), before)
+        self.assertEqual(os.listdir(self.ws), [])
+
+    def test_no_survivor_of_a_kill_at_any_moment(self):
+        self.kill_at_random_moments({})
+
+    def test_no_survivor_without_a_pid_namespace(self):
+        self.kill_at_random_moments(NAMESPACES)
+
+    def test_a_bomb_that_scatters_is_gone_at_the_timeout(self):
+        for layers in ({}, NAMESPACES):
+            for script in (STUBBORN, BOMB, SCATTERING_BOMB):
+                process = self.start(script, layers, None, timeout_ms=300)
+                result = json.loads(process.communicate(timeout=60)[0])
+                self.assertIn(result["outcome"]["type"], ("timed_out", "limit_exceeded", "exited"), result)
+                self.assertLess(result["duration_ms"], 3000)
+                self.assertTrue(self.gone(0.5), survivors(self.marker)[:9])
+
+
+class Crowd(SandboxTest):
+    def run_perl(self, script, layers, timeout_ms=60000, **popen):
+        node = {"path": "/usr/bin/perl", "timeout_ms": timeout_ms, "limits": {"processes": 2000, "memory_mib": 4096}, "end_of_options": False,
+                "options": {"-e": {"value": {"text": [0, 4000]}, "spelling": "separate"}}, "sandbox": {"layers": layers}}
+        os.chmod(self.dir, 0o755)
+        return self.run_json(self.policy({"perl": node}), ["perl", "-e", script], **popen)
+
+    def test_a_thousand_processes_end_with_the_timeout(self):
+        marker = "crowd-%d" % os.getpid()
+        script = "$0 = '%s'; for (1 .. 1000) { $p = fork; $p or do { $SIG{TERM} = 'IGNORE'; sleep 90; exit } } print 'all'; $| = 1; print ' there'; sleep 90" % marker
+        for layers in ({}, NAMESPACES):
+            for before in {None, become_ordinary}:
+                _, result = self.run_perl(script, layers, 4000, preexec_fn=before)
+                self.assertEqual(result["outcome"], {"type": "timed_out", "limit": "wall", "limit_ms": 4000}, result)
+                self.assertEqual(result["stdout"], "all there")
+                self.assertLess(result["duration_ms"], 6000)  # 4050 on a quiet machine
+                self.assertEqual(survivors(marker), [])
+
+    def test_a_thousand_orphans_are_reaped_while_the_command_runs(self):
+        """Beyond the limit of processes, were they not."""
+        script = "for (1 .. 1000) { defined($p = fork) or die; $p or do { fork or exit; exit }; waitpid $p, 0 } print 'all'; exit 3"
+        for layers in ({}, NAMESPACES):
+            for before in {None, become_ordinary}:
+                node = {"path": "/usr/bin/perl", "limits": {"processes": 40}, "end_of_options": False, "sandbox": {"layers": layers},
+                        "options": {"-e": {"value": {"text": [0, 4000]}, "spelling": "separate"}}}
+                os.chmod(self.dir, 0o755)
+                _, result = self.run_json(self.policy({"perl": node}), ["perl", "-e", script], preexec_fn=before)
+                self.assertEqual((result["outcome"], result["stdout"]), ({"type": "exited", "exit_code": 3}, "all"), result)
+
+    def test_a_signal_that_the_command_sends_itself_ends_it(self):
+        """The first process of a namespace would ignore it (pid_namespaces(7)); the command is not the first."""
+        for number in (signal.SIGABRT, signal.SIGTERM, signal.SIGSEGV, signal.SIGKILL):
+            for layers in ({}, NAMESPACES):
+                status, result = self.run_perl("kill %d, $$; sleep 9" % number, layers)
+                self.assertEqual((status, result["outcome"]["type"], result["signal"]), (128 + number, "signaled", number.name), result)
+
+
+if __name__ == "__main__":
+    contain()
+    main()
