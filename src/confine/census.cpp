@@ -42,7 +42,7 @@ std::int64_t pages_kib(std::int64_t pages) { return pages * (::sysconf(_SC_PAGES
 bool Census::possible() { return ::access("/proc/thread-self/children", R_OK) == 0; }
 
 Census::Census(pid_t root, const Bounds& bounds)
-    : root_(root), bounds_(bounds), proc_(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
+    : root_(root), bounds_(bounds) {}
 
 void Census::read_children(const std::string& path, std::size_t parent) {
   const UniqueFd fd(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -187,6 +187,7 @@ bool Census::bound_memory() {
 }
 
 bool Census::look() {
+  if (!proc_) proc_ = UniqueFd(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!proc_) return false;
   walk();
   ++looks_;
