@@ -72,6 +72,7 @@ struct ChildPlan {
   size_t limit_count;
   bool pid_namespace;
   bool private_tmp;       // the new root's /tmp is a file system of its own
+  bool generated_code;    // memory that was written may be executed
   bool drop_bounding;     // CAP_SETPCAP is at hand
   unsigned fd_ceiling;    // 0: close_range(2) works
   void* reaper_stack;     // their upper ends, aligned to 16

@@ -26,6 +26,7 @@ struct Effective {
   Network network;
   Proc proc = Proc::none;
   Tmp tmp = Tmp::none;
+  Syscalls syscalls = Syscalls::standard;
   std::map<Layer, Requirement> layers;  // every layer
   std::set<Layer> demanded;             // those that the policy itself requires
   std::vector<int> exit_ok{0};

@@ -225,6 +225,7 @@ void Evaluation::settle_sandbox() {
   plan_.network = settings_.network;
   plan_.proc = settings_.proc;
   plan_.tmp = settings_.tmp;
+  plan_.syscalls = settings_.syscalls;
   plan_.layers = settings_.layers;
   plan_.demanded = settings_.demanded;
   plan_.one_exec = (settings_.exec == nullptr || settings_.exec->empty()) && !settings_.exec_self;

@@ -98,14 +98,21 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   FilterChoice choice;
   const bool minimal_root = launch.wanted.namespaces.mount;
   choice.execve = !plan.one_exec;
+  choice.generated = plan.syscalls == Syscalls::jit;
   choice.metadata = writes(plan) && minimal_root;
   choice.names = minimal_root;
   choice.others = launch.wanted.namespaces.pid;
-  if (writes(plan) && !minimal_root) launch.weaker.emplace_back("chmod, chown, utimes and xattr calls are refused");
+  if (writes(plan) && !minimal_root) {
+    launch.weaker.emplace_back("chmod, chown, utimes and xattr calls are refused");
+    if (!choice.generated) launch.weaker.emplace_back("what is written to files can be mapped as code");
+  }
   const std::uint32_t internet = (1U << AF_INET) | (1U << AF_INET6);
   switch (plan.network.kind) {
     case Network::Kind::none: break;
-    case Network::Kind::host: choice.families |= internet | (1U << AF_NETLINK); break;
+    case Network::Kind::host:
+      choice.listen = true;
+      choice.families |= internet | (1U << AF_NETLINK);
+      break;
     case Network::Kind::connect_tcp:
       if (launch.ruleset.abi >= 4) choice.tcp_families = internet;
       else launch.weaker.emplace_back("TCP is refused: ports cannot be restricted without Landlock ABI 4");
@@ -165,6 +172,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
   launch->wanted = wanted;
   ChildPlan& child = launch->child;
   child.ruleset_fd = -1;
+  child.generated_code = plan.syscalls == Syscalls::jit;
   child.cwd_fd = plan.cwd_fd.get();
   RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
   if (wanted.landlock) {

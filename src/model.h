@@ -217,6 +217,7 @@ struct Network {
 };
 enum class Proc : std::uint8_t { none, own, all };
 enum class Tmp : std::uint8_t { none, private_dir };
+enum class Syscalls : std::uint8_t { standard, jit };  // jit: memory that was written may be executed
 
 // Every member is optional so that inheritance can work member by member.
 struct Sandbox {
@@ -225,6 +226,7 @@ struct Sandbox {
   std::optional<Network> network;
   std::optional<Proc> proc;
   std::optional<Tmp> tmp;
+  std::optional<Syscalls> syscalls;
   std::map<Layer, Requirement> layers;
 };
 
@@ -423,6 +425,7 @@ struct Plan {
   std::vector<std::string> unix_sockets;
   Proc proc = Proc::none;
   Tmp tmp = Tmp::none;
+  Syscalls syscalls = Syscalls::standard;
   bool one_exec = true;  // no program may be executed after the command itself
   std::map<Layer, Requirement> layers;  // every layer
   std::set<Layer> demanded;  // those that the policy itself requires: of these a part is not enough

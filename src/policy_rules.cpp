@@ -12,7 +12,7 @@ namespace {
 constexpr std::array<std::string_view, 3> kRequirementNames{"require", "prefer", "off"};
 constexpr std::array<std::string_view, 3> kProcNames{"none", "own", "all"};
 constexpr std::array<std::string_view, 2> kTmpNames{"none", "private"};
-constexpr std::array<std::string_view, 1> kSyscallProfiles{"default"};
+constexpr std::array<std::string_view, 2> kSyscallProfiles{"default", "jit"};
 constexpr std::int64_t kMaxLimit = 2147483647;   // what poll(2) and int can hold
 constexpr std::int64_t kMaxCapture = 256 << 20;  // captured output is held in memory
 
@@ -114,9 +114,8 @@ constexpr std::array<SandboxField, 9> kSandboxFields{{
     {"network", read_network},
     {"proc", [](PolicyContext&, const Item& value, Sandbox& out) { out.proc = read_enum<Proc>(value, kProcNames); }},
     {"tmp", [](PolicyContext&, const Item& value, Sandbox& out) { out.tmp = read_enum<Tmp>(value, kTmpNames); }},
-    // One profile exists, so its name changes nothing yet.
     {"syscalls",
-     [](PolicyContext&, const Item& value, Sandbox&) { static_cast<void>(read_choice(value, kSyscallProfiles)); }},
+     [](PolicyContext&, const Item& value, Sandbox& out) { out.syscalls = read_enum<Syscalls>(value, kSyscallProfiles); }},
     {"layers", read_layers},
 }};
 

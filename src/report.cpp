@@ -383,6 +383,7 @@ Json confinement_json(const Plan& plan) {
           {"unix_sockets", texts(plan.unix_sockets)},
           {"proc", kProc[static_cast<std::size_t>(plan.proc)]},
           {"tmp", plan.tmp == Tmp::none ? "none" : "private"},
+          {"syscalls", plan.syscalls == Syscalls::jit ? "jit" : "default"},
           {"limits", limits_json(plan)},
           {"layers", std::move(layers)}};
 }

@@ -228,7 +228,8 @@ LayerStatus status_of(Layer layer, const Attempts& attempts, const Launch& launc
     case Layer::landlock: return landlock_status(attempts, launch, plan);
     case Layer::seccomp: {
       const auto state = attempts.reason(layer).empty() ? LayerState::off : LayerState::not_enforced;
-      return {layer, attempts.holds(layer) ? LayerState::enforced : state, attempts.reason(layer), 0};
+      if (!attempts.holds(layer)) return {layer, state, attempts.reason(layer), 0};
+      return {layer, LayerState::enforced, plan.syscalls == Syscalls::jit ? "jit: generated code is allowed" : "", 0};
     }
     case Layer::limits: return limits_status(attempts, launch, watched);
     case Layer::tree_kill: return tree_status(launch, watched);

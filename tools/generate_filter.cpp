@@ -193,14 +193,27 @@ void emit_checks(Assembler& out) {
   out.equal(1024, "deny");           // F_SETLEASE: makes others who open the file wait
   out.equal(1040, "deny", "allow");  // F_SETDELEG
 
-  out.label("own");
+  // No memory is executable that was or can be written. The loader maps code from files, and never makes it executable
+  // afterwards (only DT_TEXTREL and executable stacks want that).
+  out.label("mmap");
+  out.load_argument(2);
+  out.put(BPF_ALU | BPF_AND | BPF_K, 6);  // PROT_WRITE | PROT_EXEC
+  out.equal(6, "generated", "allow");
+
+  out.label("mprotect");
+  out.load_argument(2);
+  out.any_bit(4, "generated", "allow");  // PROT_EXEC
+
+  out.label("own_kind");  // a process or, of setpriority(2), a group; not all of a user's, the reaper among them
   out.load_argument(0);
+  out.put(BPF_JMP | BPF_JGE | BPF_K, 2, "deny");
+  out.load_argument(1);
+  out.equal(1, "deny");  // the reaper, in a pid namespace
   out.equal(0, "allow", "others");
 
-  out.label("own_kind");  // one's own process or, of setpriority(2), group
+  out.label("own");
   out.load_argument(0);
-  out.put(BPF_JMP | BPF_JGE | BPF_K, 2, "others");
-  out.load_argument(1);
+  out.equal(1, "deny");
   out.equal(0, "allow", "others");
 
   out.label("personality");
@@ -210,7 +223,8 @@ void emit_checks(Assembler& out) {
 
   out.label("prctl");
   out.load_argument(0);
-  out.equal(35, "deny", "allow");  // PR_SET_MM
+  out.equal(35, "deny");           // PR_SET_MM
+  out.equal(62, "deny", "allow");  // PR_SCHED_CORE: who shares no core with others takes it from them
 
   out.label("prlimit64");
   out.load_argument(0);
@@ -271,6 +285,8 @@ Assembler::Done build(const Table& table) {
   out.result("metadata", SECCOMP_RET_ERRNO | EPERM, "metadata");
   out.result("names", SECCOMP_RET_ERRNO | EOPNOTSUPP, "names");
   out.result("others", SECCOMP_RET_ERRNO | EPERM, "others");
+  out.result("generated", SECCOMP_RET_ERRNO | EPERM, "generated");
+  out.result("listen", SECCOMP_RET_ERRNO | EPERM, "listen");
   out.result("execve", SECCOMP_RET_ERRNO | EPERM, "execve");
   out.result("kill", SECCOMP_RET_KILL_PROCESS);
   return out.finish();

@@ -29,6 +29,7 @@ struct Bind {
   int fd = -1;
   bool directory = false;
   bool executed = false;
+  bool data = false;  // an operand and nothing else
   Level level = Level::read;
   UniqueFd own;  // when nobody else holds the descriptor
 };
@@ -68,13 +69,15 @@ class RootPlanner {
   }
 
  private:
-  void add(const std::string& path, int fd, bool directory, Level level, bool executed = false) {
+  void add(const std::string& path, int fd, bool directory, Level level, bool executed = false, bool data = false) {
     Bind& bind = binds_[path];
     if (bind.fd < 0) {
+      bind.data = data;
       bind.source = path;
       bind.fd = fd;
       bind.directory = directory;
     }
+    bind.data &= data;
     any_directory_ |= directory;
     bind.level = std::max(bind.level, level);
     bind.executed |= executed;
@@ -91,7 +94,7 @@ class RootPlanner {
       // A device is written through a read-only mount as well; only its file system is not.
       const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
       const Level level = writes ? Level::write : Level::read;
-      add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program));
+      add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program), grant.origin == Origin::operand);
       if (grant.access == PathAccess::replace && grant.parent) {
         add(parent_of(grant.path), grant.parent.get(), true, Level::write);
       }
@@ -213,7 +216,7 @@ class RootPlanner {
       const auto original = binds_.find(path);
       if (place == path || original == binds_.end() || binds_.contains(place) || entries_.contains(place)) continue;
       if (cover(place) != nullptr) continue;  // the link lies in a granted directory
-      Bind bind{path, original->second.fd, original->second.directory, false, original->second.level, UniqueFd()};
+      Bind bind{path, original->second.fd, original->second.directory, false, original->second.data, original->second.level, UniqueFd()};
       add_mount_point(place, bind.directory);
       binds_[place] = std::move(bind);
     }
@@ -236,9 +239,21 @@ class RootPlanner {
     op.executed = bind.executed;
     const bool in_tmp = own_tmp_ && path.starts_with("/tmp/");
     op.beneath = cover(path) != nullptr || in_tmp;
-    if (bind.level == Level::write) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    const bool written = bind.level == Level::write;
+    if (written) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     else if (bind.directory) op.attributes = MOUNT_ATTR_NODEV;  // the rest is set for all of them at once
+    // What can be written, and what the requester names, is never mapped as code either.
+    if ((written || bind.data) && !holds_code(path, written)) op.attributes |= MOUNT_ATTR_NOEXEC;
     root_.ops.push_back(op);
+  }
+
+  // Whether the plan has programs or libraries in a place, or other files that the policy grants and that may be some.
+  bool holds_code(const std::string& path, bool written) const {
+    const std::string below = path + "/";
+    return std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
+      const bool code = grant.executable || grant.origin == Origin::runtime || (!written && grant.origin == Origin::policy);
+      return code && (grant.path == path || grant.path.starts_with(below));
+    });
   }
 
   void emit_tmp(MountOp::Kind kind) {
@@ -316,7 +331,7 @@ class RootPlanner {
   bool any_directory_ = false;  // among them    // by place in the new root
   std::map<std::string, Entry> entries_;  // what is created in the new root's own tmpfs
   std::vector<std::pair<std::string, std::string>> aliases_;
-  const Bind host_root_{"/", -1, true, false, Level::read, UniqueFd()};
+  const Bind host_root_{"/", -1, true, false, false, Level::read, UniqueFd()};
   bool own_tmp_ = false;
   std::string program_;  // physical path of what is executed
   int error_ = 0;

@@ -13,6 +13,8 @@ std::uint32_t patched(Patch patch, const FilterChoice& choice) {
     case Patch::names: return choice.names ? SECCOMP_RET_ALLOW : unknown;
     case Patch::others: return choice.others ? SECCOMP_RET_ALLOW : refuse;
     case Patch::execve: return choice.execve ? SECCOMP_RET_ALLOW : refuse;
+    case Patch::generated: return choice.generated ? SECCOMP_RET_ALLOW : refuse;
+    case Patch::listen: return choice.listen ? SECCOMP_RET_ALLOW : refuse;
     case Patch::families: return choice.families;
     case Patch::tcp_families: return choice.tcp_families;
     case Patch::magic_low: return static_cast<std::uint32_t>(choice.magic);

@@ -7,7 +7,7 @@ import struct
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 NEW_NAMESPACES = 0x7E020000
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_MDWE = 38, 22, 65
 MACHINE = platform.machine()
 NUMBERS = {
     "x86_64": {"clone": 56, "prctl": 157, "chroot": 161, "mount": 165, "umount2": 166, "unshare": 272, "setns": 308,
@@ -19,7 +19,7 @@ NUMBERS.update({"pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "
                 "pidfd_open": 434, "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
                 "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446})
 # clone with CLONE_NEW* flags is its own name, and so is the option of prctl that sets no_new_privs.
-BY_ARGUMENT = {"namespaces": ("clone", NEW_NAMESPACES, True), "no_new_privs": ("prctl", PR_SET_NO_NEW_PRIVS, False)}
+BY_ARGUMENT = {"namespaces": ("clone", NEW_NAMESPACES, True), "no_new_privs": ("prctl", PR_SET_NO_NEW_PRIVS, False), "mdwe": ("prctl", PR_SET_MDWE, False)}
 
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000

@@ -58,10 +58,11 @@ int executes(const char* path, std::vector<const char*> argv) {
 
 namespace {
 
-#define ATTEMPT(name, ...) {name, [](const World& w) -> int { (void)w; __VA_ARGS__ }}
-#define CALL(name, ...) ATTEMPT(name, return error_of(syscall(__VA_ARGS__));)
+}  // namespace
 
 int granted_fd(const World& w) { return open(w.granted.c_str(), O_RDONLY | O_CLOEXEC); }
+
+namespace {
 
 std::string self_fd(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
@@ -293,7 +294,7 @@ int main(int argc, char** argv) {
   for (int i = 3; i < argc; ++i) probe::take(world, argv[i]);
   world.reaper = getppid();
   for (const auto& group : {probe::reading(), probe::writing(), probe::executing(), probe::kernel(), probe::processes(),
-                            probe::network(), probe::limits()}) {
+                            probe::network(), probe::tricks(), probe::surface(), probe::limits()}) {
     for (const probe::Attempt& attempt : group) probe::run(attempt, world);
   }
   return 0;

@@ -21,11 +21,16 @@ struct Attempt {
   int (*run)(const World&);  // in a child of its own: 0 when the harm is done, else an errno
 };
 
+#define ATTEMPT(name, ...) {name, [](const World& w) -> int { (void)w; __VA_ARGS__ }}
+#define CALL(name, ...) ATTEMPT(name, return error_of(syscall(__VA_ARGS__));)
+
 int error_of(long result);
 int open_for(const std::string& path, int flags);
 int reads(const std::string& path);
 int lists(const std::string& path, const std::string& name = "");  // name: which has to be there
 int executes(const char* path, std::vector<const char*> argv);
+
+int granted_fd(const World& w);
 
 std::span<const Attempt> reading();
 std::span<const Attempt> writing();
@@ -33,6 +38,8 @@ std::span<const Attempt> executing();
 std::span<const Attempt> kernel();
 std::span<const Attempt> processes();
 std::span<const Attempt> network();
+std::span<const Attempt> tricks();
+std::span<const Attempt> surface();
 std::span<const Attempt> limits();
 
 }  // namespace probe

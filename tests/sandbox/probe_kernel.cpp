@@ -34,9 +34,6 @@
 namespace probe {
 namespace {
 
-#define ATTEMPT(name, ...) {name, [](const World& w) -> int { (void)w; __VA_ARGS__ }}
-#define CALL(name, ...) ATTEMPT(name, return error_of(syscall(__VA_ARGS__));)
-
 constexpr char kZero[256] = {};
 char scratch[8];  // at the same place in every process of the probe
 constexpr unsigned long kHigh = 1UL << 32;  // a half that the kernel drops

@@ -28,7 +28,7 @@ class World:
             for path in [at] + [os.path.join(at, f) for f in files]:
                 if owner is not None:
                     os.chown(path, owner, owner, follow_symlinks=False)
-        self.victim = self.start_victim()
+        self.victim = self.start_victim(owner)
 
     def open_sockets(self):
         self.unix, self.abstract = os.path.join(self.dir, "socket"), os.path.basename(self.dir)
@@ -47,9 +47,10 @@ class World:
         for name in (self.unix, self.unix + ".dgram"):
             os.chmod(name, 0o777)
 
-    def start_victim(self):
+    def start_victim(self, owner):
+        """Of the same user as the probe."""
         self.process = subprocess.Popen(["/usr/bin/sleep", "300"], start_new_session=True, stdin=subprocess.DEVNULL,
-                                        env={"SECRET": "hunter2"})
+                                        env={"SECRET": "hunter2"}, user=owner, group=owner)
         return self.process.pid
 
     def close(self):

@@ -503,7 +503,7 @@ void race(World& world, const std::string& inside, const std::string& outside, s
     }
   });
   int granted = 0;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 10000; ++i) {
     const auto grant = world.resolver->path(text, type(PathAccess::read, {{"ws", "", {}}}));
     if (!grant || !grant->fd) continue;
     ++granted;

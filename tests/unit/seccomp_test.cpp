@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -62,13 +63,17 @@ std::uint32_t expected(const FilterChoice& choice, const std::string& action, co
   if (action == "enosys") return kUnknown;
   if (action == "metadata") return metadata;
   if (action == "names") return choice.names ? std::uint32_t{SECCOMP_RET_ALLOW} : std::uint32_t{SECCOMP_RET_ERRNO | EOPNOTSUPP};
-  if (action == "own") return unless(low(a[0]) != 0 && !choice.others);
-  if (action == "own_kind") return unless((low(a[0]) >= 2 || low(a[1]) != 0) && !choice.others);
+  if (action == "own") return unless(low(a[0]) == 1 || (low(a[0]) != 0 && !choice.others));
+  if (action == "own_kind") return unless(low(a[0]) >= 2 || low(a[1]) == 1 || (low(a[1]) != 0 && !choice.others));
   if (action == "fcntl") return unless(low(a[1]) == F_SETLEASE || low(a[1]) == 1040);
   if (action == "execve") return unless(!choice.execve);
+  if (action == "generated") return unless(!choice.generated);
+  if (action == "mmap") return unless((low(a[2]) & PROT_WRITE) != 0 && (low(a[2]) & PROT_EXEC) != 0 && !choice.generated);
+  if (action == "mprotect") return unless((low(a[2]) & PROT_EXEC) != 0 && !choice.generated);
   if (action == "execveat") return unless(a[5] != choice.magic);
   if (action == "clone") return unless((low(a[0]) & 0x7E020000) != 0);
-  if (action == "prctl") return unless(low(a[0]) == 35);
+  if (action == "prctl") return unless(low(a[0]) == 35 || low(a[0]) == 62);
+  if (action == "listen") return unless(!choice.listen);
   if (action == "prlimit64") return unless(low(a[0]) != 0);
   if (action == "seccomp") return unless((low(a[1]) & 8) != 0);
   if (action == "socketpair") {
@@ -95,7 +100,7 @@ std::vector<FilterChoice> choices() {
     for (const bool execve : {false, true}) {
       for (const std::uint32_t families : {0U, inet | (1U << AF_NETLINK), 1U << AF_UNIX}) {
         for (const std::uint32_t tcp : {0U, inet}) {
-          all.push_back({metadata, !metadata, execve, !execve, families, tcp, 0x0123456789ABCDEF});
+          all.push_back({metadata, !metadata, execve, !execve, metadata != execve, families != 0, families, tcp, 0x0123456789ABCDEF});
         }
       }
     }
@@ -107,7 +112,7 @@ std::vector<FilterChoice> choices() {
 std::vector<std::uint64_t> samples() {
   std::vector<std::uint64_t> values;
   for (const std::uint64_t value :
-       {0ULL, 1ULL, 2ULL, 3ULL, 5ULL, 6ULL, 8ULL, 10ULL, 16ULL, 17ULL, 31ULL, 32ULL, 33ULL, 35ULL, 38ULL, 40ULL, 262ULL,
+       {0ULL, 1ULL, 2ULL, 3ULL, 4ULL, 5ULL, 6ULL, 7ULL, 8ULL, 0x01000007ULL, 10ULL, 16ULL, 17ULL, 31ULL, 32ULL, 33ULL, 35ULL, 38ULL, 40ULL, 62ULL, 262ULL,
         0x5412ULL, 0x541CULL, 0x541DULL, 0x5423ULL, 0x5401ULL, 0x40086602ULL, 0x401C5820ULL, 0x40087602ULL, 0x40806685ULL, 0x5000940EULL, 0x80086601ULL, 0x80087601ULL,
         0xC020660BULL, 0x801C581FULL, 0x40049409ULL, 0x4020940DULL, 0xC0189436ULL, 1024ULL, 1040ULL, 0x20000ULL, 0x20008ULL,
         0x10000000ULL, 0x20000000ULL, 0x40000000ULL, 0x02000000ULL, 0x04000000ULL, 0x08000000ULL, 0x00010F00ULL, 0x80801ULL,
@@ -163,6 +168,29 @@ TEST_CASE("seccomp: each decisive value decides with its upper half set as witho
     for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, 38 /* ALG */, 40 /* VSOCK */, 44 /* XDP */}) {
       CHECK(ask(filter, SYS_socket, {static_cast<std::uint64_t>(family) | upper, SOCK_STREAM, 0}) == kRefused);
     }
+  }
+}
+
+TEST_CASE("seccomp: nothing that was or can be written becomes executable, unless code may be generated") {
+  for (const bool generated : {false, true}) {
+    FilterChoice choice;
+    choice.generated = generated;
+    const auto filter = make_filter(choice);
+    const std::uint32_t code = generated ? std::uint32_t{SECCOMP_RET_ALLOW} : kRefused;
+    for (const std::uint64_t upper : {std::uint64_t{0}, std::uint64_t{1} << 32, kHigh}) {
+      CHECK(ask(filter, SYS_mmap, {0, 4096, (PROT_WRITE | PROT_EXEC) | upper}) == code);
+      CHECK(ask(filter, SYS_mmap, {0, 4096, (PROT_READ | PROT_WRITE | PROT_EXEC) | upper}) == code);
+      CHECK(ask(filter, SYS_mmap, {0, 4096, (PROT_READ | PROT_EXEC) | upper}) == SECCOMP_RET_ALLOW);  // the loader's
+      CHECK(ask(filter, SYS_mmap, {0, 4096, (PROT_READ | PROT_WRITE) | upper}) == SECCOMP_RET_ALLOW);
+      for (const long number : {long{SYS_mprotect}, long{SYS_pkey_mprotect}}) {
+        CHECK(ask(filter, number, {0, 4096, PROT_EXEC | upper}) == code);
+        CHECK(ask(filter, number, {0, 4096, (PROT_READ | PROT_EXEC) | upper}) == code);
+        CHECK(ask(filter, number, {0, 4096, (PROT_READ | PROT_WRITE) | upper}) == SECCOMP_RET_ALLOW);
+      }
+    }
+    CHECK(ask(filter, SYS_memfd_create) == code);
+    CHECK(ask(filter, SYS_shmat) == kRefused);  // SHM_EXEC
+    CHECK(ask(filter, SYS_personality, {0x0400000}) == kRefused);  // READ_IMPLIES_EXEC
   }
 }
 
@@ -224,7 +252,7 @@ TEST_CASE("seccomp: the dangerous are refused and the needed pass, whatever the 
 }
 
 TEST_CASE("seccomp: the filter is small enough to load quickly, and every patch has its place") {
-  CHECK(filter_template().size() <= 210);
+  CHECK(filter_template().size() <= 230);
   std::set<Patch> seen;
   for (const auto& point : filter_patches()) {
     CHECK(point.instruction < filter_template().size());
