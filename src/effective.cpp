@@ -47,6 +47,7 @@ void replace_sandbox(Effective& settings, const Sandbox& nearer) {
   replace(settings.proc, nearer.proc);
   replace(settings.tmp, nearer.tmp);
   replace(settings.syscalls, nearer.syscalls);
+  replace(settings.bundles, nearer.bundles);
   for (const auto& [layer, requirement] : nearer.layers) {
     settings.layers[layer] = requirement;
     if (requirement == Requirement::require) settings.demanded.insert(layer);

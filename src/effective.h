@@ -27,6 +27,7 @@ struct Effective {
   Proc proc = Proc::none;
   Tmp tmp = Tmp::none;
   Syscalls syscalls = Syscalls::standard;
+  const std::vector<Bundle>* bundles = nullptr;
   std::map<Layer, Requirement> layers;  // every layer
   std::set<Layer> demanded;             // those that the policy itself requires
   std::vector<int> exit_ok{0};

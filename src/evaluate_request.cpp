@@ -226,6 +226,7 @@ void Evaluation::settle_sandbox() {
   plan_.proc = settings_.proc;
   plan_.tmp = settings_.tmp;
   plan_.syscalls = settings_.syscalls;
+  if (settings_.bundles != nullptr) plan_.bundles = *settings_.bundles;
   plan_.layers = settings_.layers;
   plan_.demanded = settings_.demanded;
   plan_.one_exec = (settings_.exec == nullptr || settings_.exec->empty()) && !settings_.exec_self;

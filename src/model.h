@@ -218,6 +218,8 @@ struct Network {
 enum class Proc : std::uint8_t { none, own, all };
 enum class Tmp : std::uint8_t { none, private_dir };
 enum class Syscalls : std::uint8_t { standard, jit };  // jit: memory that was written may be executed
+// What programs load or read without saying so in their ELF headers.
+enum class Bundle : std::uint8_t { base, nss, dns, tls, tz, term, locale };
 
 // Every member is optional so that inheritance can work member by member.
 struct Sandbox {
@@ -227,6 +229,7 @@ struct Sandbox {
   std::optional<Proc> proc;
   std::optional<Tmp> tmp;
   std::optional<Syscalls> syscalls;
+  std::optional<std::vector<Bundle>> bundles;
   std::map<Layer, Requirement> layers;
 };
 
@@ -426,6 +429,7 @@ struct Plan {
   Proc proc = Proc::none;
   Tmp tmp = Tmp::none;
   Syscalls syscalls = Syscalls::standard;
+  std::vector<Bundle> bundles;
   bool one_exec = true;  // no program may be executed after the command itself
   std::map<Layer, Requirement> layers;  // every layer
   std::set<Layer> demanded;  // those that the policy itself requires: of these a part is not enough

@@ -13,6 +13,7 @@ constexpr std::array<std::string_view, 3> kRequirementNames{"require", "prefer",
 constexpr std::array<std::string_view, 3> kProcNames{"none", "own", "all"};
 constexpr std::array<std::string_view, 2> kTmpNames{"none", "private"};
 constexpr std::array<std::string_view, 2> kSyscallProfiles{"default", "jit"};
+constexpr std::array<std::string_view, 7> kBundleNames{"base", "nss", "dns", "tls", "tz", "term", "locale"};
 constexpr std::int64_t kMaxLimit = 2147483647;   // what poll(2) and int can hold
 constexpr std::int64_t kMaxCapture = 256 << 20;  // captured output is held in memory
 
@@ -104,8 +105,15 @@ void read_network(PolicyContext& context, const Item& item, Sandbox& out) {
   out.network = std::move(network);
 }
 
+void read_bundles(PolicyContext& /*context*/, const Item& item, Sandbox& out) {
+  refuse_repeats(item, read_strings(item, 0));
+  std::vector<Bundle> bundles;
+  for (const Item& element : elements(item)) bundles.push_back(read_enum<Bundle>(element, kBundleNames));
+  out.bundles = std::move(bundles);
+}
+
 using SandboxField = Field<Sandbox, PolicyContext>;
-constexpr std::array<SandboxField, 9> kSandboxFields{{
+constexpr std::array<SandboxField, 10> kSandboxFields{{
     {"read", [](PolicyContext& c, const Item& value, Sandbox& out) { out.read = read_roots(c, value, 0); }},
     {"write", [](PolicyContext& c, const Item& value, Sandbox& out) { out.write = read_roots(c, value, 0); }},
     {"exec", read_exec},
@@ -116,6 +124,7 @@ constexpr std::array<SandboxField, 9> kSandboxFields{{
     {"tmp", [](PolicyContext&, const Item& value, Sandbox& out) { out.tmp = read_enum<Tmp>(value, kTmpNames); }},
     {"syscalls",
      [](PolicyContext&, const Item& value, Sandbox& out) { out.syscalls = read_enum<Syscalls>(value, kSyscallProfiles); }},
+    {"bundles", read_bundles},
     {"layers", read_layers},
 }};
 

@@ -370,6 +370,9 @@ Json limits_json(const Plan& plan) {
 
 Json confinement_json(const Plan& plan) {
   static constexpr std::array<std::string_view, 3> kProc{"none", "own", "all"};
+  static constexpr std::array<std::string_view, 7> kBundles{"base", "nss", "dns", "tls", "tz", "term", "locale"};
+  Json bundles = Json::array();
+  for (const Bundle bundle : plan.bundles) bundles.push_back(kBundles[static_cast<std::size_t>(bundle)]);
   Json layers = Json::object();
   for (const auto& [layer, requirement] : plan.layers)
     layers[std::string(layer_name(layer))] = requirement_name(requirement);
@@ -384,6 +387,7 @@ Json confinement_json(const Plan& plan) {
           {"proc", kProc[static_cast<std::size_t>(plan.proc)]},
           {"tmp", plan.tmp == Tmp::none ? "none" : "private"},
           {"syscalls", plan.syscalls == Syscalls::jit ? "jit" : "default"},
+          {"bundles", std::move(bundles)},
           {"limits", limits_json(plan)},
           {"layers", std::move(layers)}};
 }

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "beneath.h"
+#include "bundles.h"
 #include "elf_file.h"
 #include "trust.h"
 
@@ -123,14 +124,23 @@ class Closure {
     // The loader is loaded already when a library asks for it by its bare name.
     found_by_name_.insert(object->interpreter.substr(object->interpreter.rfind('/') + 1));
     add_cache();
+    if (!identity_) identity_ = object->identity;
     waiting_.push_back({*std::move(object), directory_of(physical), {}});
-    // A breadth-first walk, as the loader's own.
-    for (std::size_t i = 0; i < waiting_.size() && libraries_ < kMaxLibraries; ++i) {
-      const Loaded next = std::move(waiting_[i]);
-      for (const std::string& name : next.object.needed) add_library(name, next);
-    }
-    waiting_.clear();
+    add_waiting();
     return {};
+  }
+
+  // What programs load and read without naming it. Libraries only where a loader is that could.
+  void add_bundle(Bundle bundle) {
+    const BundleFiles files = bundle_files(bundle);
+    for (const std::string_view path : files.paths) add_place(std::string(path));
+    if (!identity_) return;
+    for (const std::string_view name : files.libraries) {
+      Loaded user;
+      user.object.identity = *identity_;
+      add_library(std::string(name), user);
+      add_waiting();
+    }
   }
 
   // Opened under the ownership walk, and granted.
@@ -163,10 +173,28 @@ class Closure {
 
  private:
   struct Loaded {
-    elf::Object object;
-    std::string origin;                     // its directory
-    std::vector<std::string> inherited;     // DT_RPATH of what loaded it
+    elf::Object object{};
+    std::string origin{};                   // its directory
+    std::vector<std::string> inherited{};   // DT_RPATH of what loaded it
   };
+
+  // A breadth-first walk, as the loader's own.
+  void add_waiting() {
+    for (std::size_t i = 0; i < waiting_.size() && libraries_ < kMaxLibraries; ++i) {
+      const Loaded next = std::move(waiting_[i]);
+      for (const std::string& name : next.object.needed) add_library(name, next);
+    }
+    waiting_.clear();
+  }
+
+  // A file or directory of a bundle. Data, not code: /etc/resolv.conf often leads to a file of its resolver's user, but
+  // only root's links lead anywhere.
+  void add_place(const std::string& path) {
+    if (!names_.insert(path).second) return;
+    auto walked = walk_root(path);
+    if (!walked || (!S_ISREG(walked->status.st_mode) && !S_ISDIR(walked->status.st_mode))) return;
+    grant(*std::move(walked), path, false, Origin::runtime);
+  }
 
   void add_cache() {
     if (cache_) return;
@@ -226,6 +254,7 @@ class Closure {
   std::set<std::string, std::less<>> found_by_name_;
   std::vector<Loaded> waiting_;
   std::size_t libraries_ = 0;
+  std::optional<elf::Identity> identity_;  // of the first program that has a loader
 };
 
 // What is executed, or the script that it reads, as a grant by the descriptor that was checked.
@@ -318,6 +347,7 @@ Expected<void> add_runtime(Plan& plan) {
       if (auto done = closure.add_program(readable.get(), grant.path); !done) return done;
     }
   }
+  for (const Bundle bundle : plan.bundles) closure.add_bundle(bundle);
   constexpr const char* kLocale = "/usr/lib/locale/C.utf8";
   if (names_locale(plan.env)) {  // else setlocale(3) finds "C", which is built in
     auto locale = closure.walks().walk(kLocale, Owners::root);

@@ -7,7 +7,7 @@
 namespace safe_exec {
 
 // Appends grants of origin runtime and device to plan.grants: closures of the binary, of a script's interpreter
-// and of each executable policy grant; /etc/ld.so.cache; the C.UTF-8 locale when the environment names any; /dev/null, zero, full, random and urandom.
+// and of each executable policy grant; /etc/ld.so.cache; the plan's bundles; the C.UTF-8 locale when the environment names any; /dev/null, zero, full, random and urandom.
 // The binary itself and its ELF interpreter are executable, libraries are read only. A library that is not found
 // is left out (the program's own loader then names it). Errors: launch_failed (not ELF, wrong machine, broken).
 [[nodiscard]] Expected<void> add_runtime(Plan& plan);

@@ -378,10 +378,10 @@ TEST_CASE("evaluate: a request lowers limits and never raises them") {
 TEST_CASE("evaluate: settings come down key by key, the sandbox member by member") {
   const Policy policy = with_commands(R"("t": {"path": "/b/t", "limits": {"cpu_s": 5}, "sandbox": {"read": ["/srv"],
     "network": "host", "layers": {"landlock": "require"}}, "env": {"A": "1", "B": "1"}, "subcommands": {"s": {
-    "limits": {"open_files": 9, "tmp_mib": 3}, "sandbox": {"read": ["${workspace}"], "exec": ["/bin/x"], "proc": "own", "syscalls": "jit",
+    "limits": {"open_files": 9, "tmp_mib": 3}, "sandbox": {"read": ["${workspace}"], "exec": ["/bin/x"], "proc": "own", "syscalls": "jit", "bundles": ["dns"],
     "unix_sockets": ["/run/s"]}, "env": {"B": "2"}}}})",
                                       R"("defaults": {"limits": {"cpu_s": 7, "processes": 3}, "sandbox": {
-    "tmp": "private", "layers": {"pid_namespace": "off"}}},)");
+    "tmp": "private", "bundles": ["tls", "tz"], "layers": {"pid_namespace": "off"}}},)");
   const Plan plan = decide(policy, {"t", "s"}).plan;
   CHECK(plan.limits.cpu_s == 5);
   CHECK(plan.limits.processes == 3);
@@ -394,6 +394,7 @@ TEST_CASE("evaluate: settings come down key by key, the sandbox member by member
   CHECK(plan.proc == Proc::own);
   CHECK(plan.tmp == Tmp::private_dir);
   CHECK(plan.syscalls == Syscalls::jit);
+  CHECK(plan.bundles == std::vector{Bundle::dns});
   CHECK_FALSE(plan.one_exec);
   CHECK(plan.layers.size() == static_cast<std::size_t>(kLayerCount));
   CHECK(plan.layers.at(Layer::landlock) == Requirement::require);

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <random>
+#include <set>
 
 #include <doctest/doctest.h>
 
@@ -344,6 +345,30 @@ std::string make_cache(const std::string& name, const std::string& path) {
   put_word(cache, 48 + 4, 72);
   put_word(cache, 48 + 8, static_cast<std::uint32_t>(72 + name.size() + 1));
   return cache + name + '\0' + path + '\0';
+}
+
+TEST_CASE("runtime: bundles grant data and modules for reading, never a secret, a program or anything twice") {
+  constexpr Bundle kAll[] = {Bundle::base, Bundle::nss, Bundle::dns, Bundle::tls, Bundle::tz, Bundle::term, Bundle::locale};
+  Plan bare = plan_for("/usr/bin/env");
+  REQUIRE(add_runtime(bare));
+  Plan plan = plan_for("/usr/bin/env");
+  plan.bundles.assign(std::begin(kAll), std::end(kAll));
+  REQUIRE(add_runtime(plan));
+  for (const std::string_view name : {"/etc/passwd", "/etc/hosts", "/etc/ssl/certs", "/usr/share/zoneinfo", "/usr/lib/locale"}) {
+    CHECK(named(bare, name) == nullptr);
+    CHECK((named(plan, name) != nullptr) == std::filesystem::exists(name));
+  }
+  std::set<std::string> names;
+  for (const Grant& grant : plan.grants) {
+    const std::string& name = grant.given.empty() ? grant.path : grant.given;
+    CHECK_MESSAGE(names.insert(name).second, name);
+    CHECK(grant.access == (grant.origin == Origin::device ? grant.access : PathAccess::read));
+    CHECK_MESSAGE((!grant.executable || named(bare, name) != nullptr), name);
+    for (const std::string_view secret : {"/etc/shadow", "/etc/ssl/private/x", "/etc/gshadow", "/etc/machine-id"}) {
+      CHECK_MESSAGE(secret.rfind(grant.path + '/', 0) != 0, grant.path);
+      CHECK(secret != grant.path);
+    }
+  }
 }
 
 TEST_CASE("elf: ld.so.cache, new and behind an old table, and broken ones list nothing") {

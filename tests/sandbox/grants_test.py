@@ -1,0 +1,201 @@
+"""What check --explain prints is what a program inside can reach, and no sibling of it; what the bundles are for works with
+them and does not without; one program is executed, or those that are named; and swapping what was checked reaches nothing."""
+import ctypes
+import glob
+import json
+import os
+import shutil
+import threading
+
+from harness import SHELL, SandboxTest, main
+
+NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
+BUNDLES = ("base", "nss", "dns", "tls", "tz", "term", "locale")
+# Says of each path on standard input what can be done with it.
+LOOK = ("while (<STDIN>) { chomp; my ($f, $d, $b); if (open($f, '<', $_) && defined(sysread($f, $b, 1))) { print qq(file $_\\n) }"
+        " if (opendir($d, $_) && defined(readdir $d)) { print qq(dir $_\\n) } }")
+LOADER = next(path for path in ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1") if os.path.exists(path))
+
+
+def words(*names, **more):
+    return dict({"path": names[0], "end_of_options": False, "operands": [{"name": "w", "type": {"text": [0, 200]}, "count": [0, 20]}]}, **more)
+
+
+class Bundles(SandboxTest):
+    def observe(self, sandbox):
+        """(granted, seen): kind and path of each runtime grant, and what a program inside can read of these and their siblings."""
+        node = {"path": "/usr/bin/perl", "sandbox": sandbox, "end_of_options": False, "stdin": "text", "stdout_bytes": 1 << 22,
+                "options": {"-e": {"value": {"text": [1, 2000]}, "spelling": "separate"}}}
+        policy = self.policy({"perl": node})
+        _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "perl", "-e", "1"])
+        grants = [g for g in json.loads(out)["confinement"]["grants"] if g["origin"] == "runtime"]
+        granted = {(g["kind"], g["path"]) for g in grants}
+        asked = {path for _, path in granted}
+        for path in list(asked):
+            parent = os.path.dirname(path)
+            asked.update(os.path.join(parent, name) for name in os.listdir(parent)[:400])
+        asked.update(("/etc/shadow", "/etc/ssl/private", "/etc/machine-id", "/usr/bin/id", "/root", "/home", "/var", "/proc", "/sys"))
+        _, result = self.run_json(policy, ["perl", "-e", LOOK], "--stdin", "-", input="\n".join(sorted(asked)).encode())
+        self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 0}, result)
+        return granted, {tuple(line.split(" ", 1)) for line in result["stdout"].splitlines()}, grants
+
+    def expected(self, granted, seen, grants, minimal_root):
+        names = {g["given"] for g in grants if "given" in g} | {path for _, path in granted}
+        for kind, path in seen - granted:
+            real = os.path.realpath(path)
+            below = any(real == name or real.startswith(name + "/") for name in names)
+            above = minimal_root and kind == "dir" and any(name.startswith(path.rstrip("/") + "/") or os.path.realpath(name).startswith(real + "/") for name in names)
+            cwd = minimal_root and kind == "dir" and (self.ws + "/").startswith(path + "/")  # an empty directory, and what leads to it
+            self.assertTrue(below or above or cwd, (kind, path))
+
+    def test_what_is_explained_is_what_can_be_reached(self):
+        for bundles in [[]] + [[one] for one in BUNDLES] + [list(BUNDLES)]:
+            for layers in ({}, NO_NAMESPACES, {"landlock": "off"}):
+                with self.subTest(bundles=bundles, layers=layers):
+                    granted, seen, grants = self.observe({"bundles": bundles, "layers": layers})
+                    unreadable = {(kind, path) for kind, path in granted - seen if not os.access(path, os.R_OK)}
+                    self.assertEqual(granted - seen - unreadable, set())
+                    self.expected(granted, seen, grants, minimal_root=not (layers is NO_NAMESPACES))
+
+    def test_each_bundle_adds_its_own_and_check_names_them(self):
+        bare = self.observe({})[0]
+        for one in BUNDLES:
+            self.assertGreater(len(self.observe({"bundles": [one]})[0] - bare), 0, one)
+        policy = self.policy({"x": words("/usr/bin/true", sandbox={"bundles": ["tls", "dns"]})})
+        _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "x"])
+        self.assertEqual(json.loads(out)["confinement"]["bundles"], ["tls", "dns"])
+
+    def test_what_a_bundle_is_for_needs_it(self):
+        certificate = next(path for path in sorted(glob.glob("/usr/share/ca-certificates/mozilla/*.crt")) if "ISRG_Root_X1" in path)
+        shutil.copy(certificate, os.path.join(self.ws, "ca.pem"))
+        self.write("ws/latin", b"\xa4\n")
+        read = {"path": "read", "within": ["${start_dir}"]}
+        cases = (("nss", ["/usr/bin/getent", "passwd", "root"], {}, "root:x:0:0"),
+                 ("dns", ["/usr/bin/getent", "hosts", "localhost"], {}, "localhost"),
+                 ("tls", ["/usr/bin/openssl", "verify", "ca.pem"], {}, "ca.pem: OK"),
+                 ("tz", ["/usr/bin/date", "-d", "@0", "+%z"], {"TZ": "Asia/Tokyo"}, "+0900"),
+                 ("term", ["/usr/bin/tput", "-T", "xterm", "bold"], {}, "\x1b[1m"),
+                 ("locale", ["/usr/bin/locale", "-a"], {}, "C.utf8"),
+                 ("base", ["/usr/bin/iconv", "-f", "ISO-8859-15", "-t", "UTF-8", "latin"], {}, "\u20ac"))
+        for bundle, argv, env, expected in cases:
+            name = os.path.basename(argv[0])
+            operand = {"name": "w", "type": [read, {"text": [0, 99]}] if argv[-1] in ("ca.pem", "latin") else {"text": [0, 99]}, "count": [0, 9]}
+            node = {"path": argv[0], "operands": [operand], "end_of_options": False, "env": env, "syntax": "posix"}
+            node["options"] = {word: {} for word in argv if word.startswith("-")}
+            if argv[-1].startswith("+") or name in ("tput", "iconv", "date"):
+                node["options"] = {word: {"value": {"text": [1, 40]}, "spelling": "separate"} for word in argv if word.startswith("-")}
+            for bundles, works in (([bundle], True), ([one for one in BUNDLES if one != bundle and (one, bundle) != ("locale", "base")], False)):
+                with self.subTest(bundle=bundle, works=works):
+                    _, result = self.run_json(self.policy({name: dict(node, sandbox={"bundles": bundles})}), [name] + argv[1:])
+                    self.assertIsNone(result["denied"], result)
+                    self.assertEqual(expected in result["stdout"], works, result)
+
+
+class Programs(SandboxTest):
+    def run_list(self, script, programs, **sandbox):
+        return self.run_shell(script, node={"sandbox": dict({"exec": programs}, **sandbox)})[1]
+
+    def test_a_granted_helper_runs_and_nothing_else_does(self):
+        shutil.copy("/usr/bin/whoami", os.path.join(self.ws, "copy"))
+        os.symlink("/usr/bin/whoami", os.path.join(self.ws, "link"))
+        for layers in ({}, NO_NAMESPACES, {"landlock": "off"}):
+            def out(script, **sandbox):
+                return self.run_list(script + "; echo end", ["/usr/bin/id"], layers=layers, **sandbox)["stdout"]
+            with self.subTest(layers=layers):
+                self.assertEqual(out("/usr/bin/id -u"), "%d\nend\n" % os.getuid())
+                for script in ("/usr/bin/whoami", LOADER + " /usr/bin/whoami", "exec /usr/bin/whoami", "/bin/bash -c 'echo ran'", "./copy", "./link",
+                               LOADER + " ./copy"):
+                    self.assertIn(out("( %s )" % script), ("end\n",), script)
+                # copies of what is granted, where the command may write
+                for script in ("read -r l < /usr/bin/id; : > /tmp/x; /tmp/x", "/tmp/x"):
+                    self.assertEqual(out("( %s )" % script, tmp="private"), "end\n", script)
+
+    def test_a_copy_that_may_be_written_is_not_executed(self):
+        for layers in ({}, NO_NAMESPACES, {"landlock": "off"}):
+            for place, sandbox in (("/tmp", {"tmp": "private"}), (self.ws, {"write": [self.ws]})):
+                if place == "/tmp" and layers is NO_NAMESPACES:
+                    continue  # no /tmp of its own there, and the host's is not to be written
+                with self.subTest(layers=layers, place=place):
+                    script = "/usr/bin/cp /usr/bin/whoami %s/x; /usr/bin/cp -p /usr/bin/whoami %s/y; ( %s/x ); ( %s/y ); ( %s %s/y ); echo end" % ((place,) * 4 + (LOADER, place))
+                    result = self.run_list(script, ["/usr/bin/cp"], read=["/usr/bin/whoami"], layers=layers, **sandbox)
+                    self.assertTrue(result["stdout"].endswith("end\n"), result)
+                    if layers is not NO_NAMESPACES:
+                        self.assertEqual(result["stdout"], "end\n", result)
+                    if place == self.ws:
+                        self.assertTrue(os.path.exists(os.path.join(self.ws, "y")))
+
+    def test_self_names_the_command_itself(self):
+        script = "/bin/dash -c 'echo again'; /usr/bin/id; echo end"
+        self.assertEqual(self.run_list(script, ["self"])["stdout"], "again\nend\n")
+        self.assertEqual(self.run_list(script, [])["stdout"], "end\n")
+
+    def test_a_script_helper_needs_its_interpreter_too(self):
+        self.write("bin/helper", "#!/bin/bash\necho helped\n", 0o755)
+        helper = os.path.join(self.dir, "bin/helper")
+        self.assertEqual(self.run_list("( %s ); echo end" % helper, [helper])["stdout"], "end\n")
+        self.assertEqual(self.run_list("( %s ); echo end" % helper, [helper, "/bin/bash"])["stdout"], "helped\nend\n")
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Swaps(SandboxTest):
+    """Between check and use: as many whole runs as one test may take; the resolver alone is swapped against 40,000 times in the
+    unit tests."""
+
+    def race(self, runs, inside, outside, operand, access, forbidden):
+        """Exchanges two names as fast as possible while safe-exec runs. Returns how often the command was started."""
+        policy = self.policy({"cat": {"path": "/usr/bin/cat", "operands": [{"name": "f", "type": {"path": access, "within": ["${start_dir}"]}}]}})
+        stop = threading.Event()
+
+        def swap():
+            while not stop.is_set():
+                LIBC.renameat2(-100, inside.encode(), -100, outside.encode(), 2)
+
+        swapper = threading.Thread(target=swap)
+        swapper.start()
+        started = 0
+        try:
+            for _ in range(runs):
+                _, result = self.run_json(policy, ["cat", operand])
+                self.assertNotIn(forbidden, json.dumps(result))
+                started += result["outcome"]["type"] == "exited"
+        finally:
+            stop.set()
+            swapper.join()
+        return started
+
+    def test_a_swapped_file_link_or_directory_is_never_another_inode(self):
+        self.write("out/d/file", "the secret\n")
+        for case in ("link for file", "link for directory", "file for file", "directory out of the root"):
+            with self.subTest(case=case):
+                shutil.rmtree(self.ws)
+                os.mkdir(self.ws)
+                self.write("ws/x/d/file", "fine\n")
+                self.write("ws/plain", "fine\n")
+                x = os.path.join(self.ws, "x")
+                if case == "link for file":
+                    os.symlink("../out/d/file", os.path.join(self.ws, "evil"))
+                    started = self.race(250, os.path.join(self.ws, "plain"), os.path.join(self.ws, "evil"), "plain", "read", "the secret")
+                elif case == "link for directory":
+                    os.symlink("../out", os.path.join(self.ws, "evil"))
+                    started = self.race(250, x, os.path.join(self.ws, "evil"), "x/d/file", "read", "the secret")
+                elif case == "file for file":
+                    self.write("other/file", "the other\n")  # not below the root: granted only if it was there when checked
+                    started = self.race(250, os.path.join(self.ws, "plain"), os.path.join(self.ws, "x/d/file"), "plain", "read", "the secret")
+                else:
+                    self.write("other/d/file", "moved\n")
+                    started = self.race(250, x, os.path.join(self.dir, "other"), "x/d/../d/file", "read", "the secret")
+                self.assertGreater(started, 0)
+
+    def test_files_with_other_names_are_not_written(self):
+        self.write("ws/file", "text\n")
+        os.link(os.path.join(self.ws, "file"), os.path.join(self.dir, "second"))
+        for access in ("write", "replace"):
+            policy = self.policy({"cat": {"path": "/usr/bin/cat", "operands": [{"name": "f", "type": {"path": access, "within": ["${start_dir}"]}}]}})
+            status, result = self.run_json(policy, ["cat", "file"])
+            self.assertEqual((status, result["denied"]["code"]), (126, "path_wrong_kind"), result)
+
+
+if __name__ == "__main__":
+    main()
