@@ -115,6 +115,8 @@ long new_filesystem(const char* type, const char* size, const char* inodes, unsi
     if (result == 0 && inodes != nullptr) {
       result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0);
     }
+  } else {  // /proc: without this process, which is the sandbox's own; before 5.8 it is seen
+    call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "hidepid", "ptraceable", 0);
   }
   if (result == 0) result = call(SYS_fsconfig, context, FSCONFIG_CMD_CREATE);
   if (result == 0) result = call(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
@@ -184,10 +186,10 @@ void mount_fresh(const ChildPlan& plan, long root, const MountOp& op, size_t ite
   const bool tmp = op.kind == MountOp::tmpfs;
   const Step step = tmp ? Step::mount_tmp : Step::mount_proc;
   const unsigned attributes =
-      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (tmp ? 0U : MOUNT_ATTR_RDONLY);
+      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (tmp ? static_cast<unsigned>(op.attributes) : MOUNT_ATTR_RDONLY);
   const long tree =
       must(plan, new_filesystem(tmp ? "tmpfs" : "proc", tmp ? op.source : nullptr, op.inodes, attributes), step, item);
-  if (tmp) must(plan, call(SYS_fchmodat, tree, ".", 01777), step, item);
+  if (tmp && op.attributes == 0) must(plan, call(SYS_fchmodat, tree, ".", 01777), step, item);
   must(plan, attach(tree, root, op), step, item);
   add_rule(plan, tree, op.landlock, step, item);
   call(SYS_close, tree);

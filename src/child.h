@@ -37,7 +37,7 @@ struct MountOp {
   const char* inodes;     // tmpfs: how many there may be
   uint64_t inode;         // bind: the inode that was checked; another one under that name is ESTALE
   uint32_t major, minor;
-  uint64_t attributes;    // bind: MOUNT_ATTR_* set before it is attached
+  uint64_t attributes;    // bind, tmpfs: MOUNT_ATTR_* set before it is attached
   uint64_t landlock;      // tmpfs, proc: rights of the rule that is added for it
   bool recursive;         // bind
   bool beneath;           // target lies in another bind: no symlink may be met on the way

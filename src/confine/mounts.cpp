@@ -1,5 +1,6 @@
 #include "confine/mounts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -39,6 +41,30 @@ struct Entry {
   std::string text;  // symlink
 };
 
+// What stays readable in /proc beside the processes: what free(1), ps(1), top(1) and uptime(1) ask, and what programs
+// size themselves by. The rest is the kernel's own affair and is covered.
+constexpr std::string_view kShown[] = {"cgroups", "cpuinfo", "diskstats", "filesystems", "loadavg", "meminfo", "mounts", "net", "self",
+                                       "stat", "swaps", "sys", "thread-self", "tty", "uptime", "version", "vmstat"};
+
+struct Cover {
+  std::string name;  // in /proc
+  bool directory = false;
+};
+
+// Empty: /proc cannot be seen.
+std::vector<Cover> covers_of_proc() {
+  std::vector<Cover> covers;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir("/proc"), &::closedir);
+  for (const dirent* entry = nullptr; dir && (entry = ::readdir(dir.get())) != nullptr;) {
+    const std::string_view name = entry->d_name;
+    const bool process = name.front() >= '0' && name.front() <= '9';
+    if (process || name.front() == '.' || entry->d_type == DT_LNK) continue;
+    if (std::ranges::find(kShown, name) != std::end(kShown)) continue;
+    covers.push_back({std::string(name), entry->d_type == DT_DIR});
+  }
+  return covers;
+}
+
 std::string parent_of(const std::string& path) {
   const auto slash = path.rfind('/');
   return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
@@ -50,6 +76,7 @@ class RootPlanner {
 
   Expected<RootPlan> make() {
     collect();
+    if (shows_proc_) plan_proc();
     if (root_.whole_root = binds_.contains("/"); root_.whole_root) binds_.erase("/");
     drop_covered();
     std::vector<std::string> places;
@@ -57,7 +84,7 @@ class RootPlanner {
     for (const auto& path : places) add_mount_point(path, binds_.at(path).directory);
     own_tmp_ = plan_.tmp == Tmp::private_dir && !binds_.contains("/tmp");  // a grant of /tmp itself stands above
     if (own_tmp_) ensure_directory("/tmp");
-    if (options_.fresh_proc) ensure_directory("/proc");
+    if (own_proc_) ensure_directory("/proc");
     add_links();
     add_aliases();
     emit();
@@ -104,7 +131,16 @@ class RootPlanner {
       aliases_.emplace_back(plan_.binary.script ? plan_.binary.interpreter : plan_.binary.path, program_);
     }
     for (const auto& path : plan_.unix_sockets) add_socket(path);
-    if (plan_.proc == Proc::all && options_.landlock) add_opened("/proc", O_DIRECTORY, true);
+    shows_proc_ = options_.fresh_proc || (plan_.proc == Proc::all && options_.landlock);
+  }
+
+  // A /proc that cannot be covered is not there.
+  void plan_proc() {
+    covers_ = covers_of_proc();
+    null_ = UniqueFd(::open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    shows_proc_ = !covers_.empty() && null_;
+    own_proc_ = shows_proc_ && options_.fresh_proc;
+    if (shows_proc_ && !own_proc_) add_opened("/proc", O_DIRECTORY, true);
   }
 
   bool is_program(const Grant& grant, const struct stat& program) {
@@ -203,6 +239,10 @@ class RootPlanner {
       std::array<char, 64> text{};
       const ssize_t size = ::readlink(name, text.data(), text.size() - 1);
       if (size > 0) add_link(name, text.data());
+    }
+    if (shows_proc_) {
+      add_link("/dev/fd", "/proc/self/fd");
+      for (const auto& [name, target] : {std::pair("/dev/stdin", "fd/0"), {"/dev/stdout", "fd/1"}, {"/dev/stderr", "fd/2"}}) add_link(name, target);
     }
     for (const Grant& grant : plan_.grants) {
       for (const Symlink& link : grant.links) add_link(link.path, link.target);
@@ -303,13 +343,32 @@ class RootPlanner {
     for (const auto& [path, bind] : binds_) {
       if (bind.level != Level::read) emit_bind(path, bind);
     }
-    if (options_.fresh_proc) {
+    if (own_proc_) {
       MountOp proc{};
       proc.kind = MountOp::proc;
       proc.target = "proc";
       proc.landlock = landlock::kReadTree & options_.handled;
       proc.beneath = root_.whole_root;
       root_.ops.push_back(proc);
+    }
+    if (shows_proc_) emit_covers();
+  }
+
+  // An empty directory over a directory, a device that cannot be opened over a file.
+  void emit_covers() {
+    struct stat null {};
+    if (::fstat(null_.get(), &null) < 0) error_ = errno;
+    for (const Cover& cover : covers_) {
+      MountOp op{};
+      op.kind = cover.directory ? MountOp::tmpfs : MountOp::bind;
+      op.target = keep("proc/" + cover.name);
+      op.source = cover.directory ? "4k" : "/dev/null";
+      op.inode = null.st_ino;
+      op.major = major(null.st_dev);
+      op.minor = minor(null.st_dev);
+      op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+      op.beneath = true;
+      root_.ops.push_back(op);
     }
   }
 
@@ -333,6 +392,9 @@ class RootPlanner {
   std::vector<std::pair<std::string, std::string>> aliases_;
   const Bind host_root_{"/", -1, true, false, false, Level::read, UniqueFd()};
   bool own_tmp_ = false;
+  bool shows_proc_ = false, own_proc_ = false;
+  std::vector<Cover> covers_;
+  UniqueFd null_;
   std::string program_;  // physical path of what is executed
   int error_ = 0;
 };

@@ -285,9 +285,9 @@ TEST_CASE("confine: /tmp and /proc are the command's own when granted and absent
   };
   for (const Who who : kBoth) {
     const Ran with = run([&] { return looks(true); }, {who, {}, [] {}});
-    CHECK_MESSAGE(has(with.out, "x\nf\n/proc/1\n/proc/2\n"), with.out << with.err);
+    CHECK_MESSAGE(has(with.out, "x\nf\n/proc/2\n"), with.out << with.err);
     CHECK(!has(with.out, "PATH="));
-    CHECK(has(with.err, "/proc/1/environ: Permission denied"));
+    CHECK(has(with.err, "/proc/1/environ: No such file"));
     const Ran without = run([&] { return looks(false); }, {who, {}, [] {}});
     CHECK_MESSAGE(!has(without.out, "/proc/1"), without.out);
     CHECK(!has(without.out, "x\n"));
