@@ -234,6 +234,14 @@ void emit_checks(Assembler& out) {
   out.load_argument(1);
   out.any_bit(SECCOMP_FILTER_FLAG_NEW_LISTENER, "deny", "allow");
 
+  // Sending with MSG_FASTOPEN connects, and Landlock, which looks at connect(2), does not see it.
+  out.label("sendmsg");
+  out.load_argument(2);
+  out.any_bit(0x20000000, "deny", "allow");
+  out.label("sendto");
+  out.load_argument(3);
+  out.any_bit(0x20000000, "deny", "allow");
+
   out.label("socketpair");
   out.load_argument(0);
   out.equal(1, "", "deny");  // AF_UNIX: between the command's own processes

@@ -1,0 +1,113 @@
+"""The network: none, TCP to named ports and nothing beside it, the host's; and Unix sockets by name."""
+import errno
+import os
+import socket
+
+import outer
+from harness import SandboxTest, main
+
+NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
+EPERM, EACCES = str(errno.EPERM), str(errno.EACCES)
+# Each word is one attempt: KIND:ARGUMENT; says "ok" or the number of the error.
+SCRIPT = r"""use Socket qw(:all);
+sub in4 { pack_sockaddr_in($_[0], inet_aton('127.0.0.1')) }
+my %try = (
+ tcp => sub { socket(S, AF_INET, SOCK_STREAM, 0) && connect(S, in4($_[0])) },
+ tcp6 => sub { socket(S, AF_INET6, SOCK_STREAM, 0) && connect(S, pack_sockaddr_in6($_[0], inet_pton(AF_INET6, '::1'))) },
+ mptcp => sub { socket(S, AF_INET, SOCK_STREAM, 262) && connect(S, in4($_[0])) },
+ udp => sub { socket(S, AF_INET, SOCK_DGRAM, 0) && send(S, 'x', 0, in4($_[0])) },
+ raw => sub { socket(S, AF_INET, SOCK_RAW, 1) },
+ ping => sub { socket(S, AF_INET, SOCK_DGRAM, 1) },
+ bind => sub { socket(S, AF_INET, SOCK_STREAM, 0) && bind(S, in4(0)) },
+ listen => sub { socket(S, AF_INET, SOCK_STREAM, 0) && listen(S, 1) },
+ fastopen => sub { socket(S, AF_INET, SOCK_STREAM, 0) && send(S, 'x', 0x20000000, in4($_[0])) },
+ netlink => sub { socket(S, 16, SOCK_RAW, $_[0]) },
+ unix => sub { socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un($_[0])) },
+ abstract => sub { socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un("\0" . $_[0])) },
+ unixdgram => sub { socket(S, AF_UNIX, SOCK_DGRAM, 0) && send(S, 'x', 0, pack_sockaddr_un($_[0])) },
+);
+for (@ARGV) { my ($kind, $argument) = split /:/, $_, 2; $! = 0; my $done = $try{$kind}->($argument); print "$_ ", $done ? 'ok' : $! + 0, "\n" }
+"""
+
+
+class Network(SandboxTest):
+    def setUp(self):
+        super().setUp()
+        self.sockets = []
+        self.port, self.other = self.listen(socket.AF_INET, ("127.0.0.1", 0)), self.listen(socket.AF_INET, ("127.0.0.1", 0))
+        self.udp = self.listen(socket.AF_INET, ("127.0.0.1", 0), socket.SOCK_DGRAM)
+
+    def tearDown(self):
+        for one in self.sockets:
+            one.close()
+        super().tearDown()
+
+    def listen(self, family, address, kind=socket.SOCK_STREAM):
+        one = socket.socket(family, kind)
+        one.bind(address)
+        if kind == socket.SOCK_STREAM:
+            one.listen(32)
+        self.sockets.append(one)
+        return one.getsockname()[1] if family != socket.AF_UNIX else address
+
+    def attempt(self, words, before=None, **sandbox):
+        script = self.write("bin/attempt", SCRIPT)
+        node = {"path": "/usr/bin/perl", "end_of_options": False, "sandbox": dict({"read": [script, "/usr/lib", "/usr/share/perl", "/usr/share/perl5", "/etc/perl"]}, **sandbox),
+                "operands": [{"name": "script", "type": {"literal": script}}, {"name": "w", "type": {"text": [1, 200]}, "count": [1, 20]}]}
+        _, result = self.run_json(self.policy({"perl": node}), ["perl", script] + words, preexec_fn=before)
+        self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 0}, result)
+        return dict(line.rsplit(" ", 1) for line in result["stdout"].splitlines()), result
+
+    def all_words(self):
+        return ["tcp:%d" % self.port, "tcp:%d" % self.other, "mptcp:%d" % self.port, "udp:%d" % self.udp, "raw:", "ping:", "bind:", "listen:",
+                "netlink:0", "netlink:16", "abstract:x"]
+
+    def test_none_opens_nothing(self):
+        found, _ = self.attempt(self.all_words() + ["tcp6:%d" % self.port, "unix:/run/x", "fastopen:%d" % self.port])
+        self.assertEqual(set(found.values()), {EPERM})
+
+    def test_named_ports_open_tcp_to_them_and_nothing_else(self):
+        self.listen(socket.AF_INET6, ("::1", self.port))
+        for layers in ({}, NO_NAMESPACES):
+            found, _ = self.attempt(self.all_words() + ["tcp6:%d" % self.port, "fastopen:%d" % self.other], network={"connect_tcp": [self.port]}, layers=layers)
+            opened = {"tcp:%d" % self.port, "tcp6:%d" % self.port}
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, opened)
+            self.assertEqual(found["tcp:%d" % self.other], EACCES)
+            self.assertEqual({found[word] for word in found if word.split(":")[0] not in ("tcp", "tcp6")}, {EPERM})
+
+    def test_named_ports_are_shut_where_nothing_tells_ports_apart(self):
+        found, result = self.attempt(["tcp:%d" % self.port], network={"connect_tcp": [self.port]}, layers={"landlock": "off"})
+        self.assertEqual(set(found.values()), {EPERM})
+        found, result = self.attempt(["tcp:%d" % self.port], lambda: outer.refuse({"landlock_create_ruleset": errno.ENOSYS}),
+                                     network={"connect_tcp": [self.port]})
+        self.assertEqual(set(found.values()), {EPERM})
+
+    def test_host_opens_the_internet_families_only(self):
+        found, _ = self.attempt(self.all_words() + ["unix:/run/x"], network="host")
+        opened = {word for word, got in found.items() if got == "ok"}
+        self.assertGreaterEqual(opened, {"tcp:%d" % self.port, "tcp:%d" % self.other, "udp:%d" % self.udp, "bind:", "listen:", "netlink:0"})
+        self.assertLessEqual(opened, {"tcp:%d" % self.port, "tcp:%d" % self.other, "udp:%d" % self.udp, "bind:", "listen:", "netlink:0", "ping:",
+                                      "mptcp:%d" % self.port})
+        self.assertEqual({found["netlink:16"], found["abstract:x"], found["unix:/run/x"], found["raw:"]}, {EPERM})
+
+    def test_unix_sockets_are_reached_by_name(self):
+        paths = [os.path.join(self.dir, name) for name in ("granted", "sibling")]
+        for path in paths:
+            self.listen(socket.AF_UNIX, path)
+            self.listen(socket.AF_UNIX, path + ".dgram", socket.SOCK_DGRAM)
+            for name in (path, path + ".dgram"):
+                os.chmod(name, 0o666)
+        abstract = os.path.basename(self.dir)
+        self.listen(socket.AF_UNIX, "\0" + abstract)
+        words = ["unix:" + paths[0], "unix:" + paths[1], "unixdgram:%s.dgram" % paths[1], "abstract:" + abstract, "tcp:%d" % self.port]
+        found, _ = self.attempt(words, unix_sockets=[paths[0]])
+        self.assertEqual({word for word, got in found.items() if got == "ok"}, {words[0]}, found)
+        found, _ = self.attempt(words)
+        self.assertEqual(set(found.values()), {EPERM})
+        # Without a minimal root every socket of the host would be in reach: none is.
+        found, result = self.attempt(words, unix_sockets=[paths[0]], layers=NO_NAMESPACES)
+        self.assertEqual(set(found.values()), {EPERM})
+
+
+if __name__ == "__main__":
+    main()
