@@ -108,7 +108,8 @@ class Probe(unittest.TestCase):
         for name in ("read a secret beside the workspace", "chmod", "execute a shell", "unshare user", "connect by TCP", "signal the victim",
                      "a Unix datagram by path from a pair", "set a lease on the operand", "watch a directory of others", "map writable and executable memory"):
             self.assertIn(name, found)
-        self.assertGreater(len(found), 100)
+        self.assertGreater(len(attempts), 380)  # none of them ends the probe
+        self.assertGreater(len(found), 200)
 
 
 if __name__ == "__main__":
