@@ -90,13 +90,15 @@ std::optional<std::string> path_of(int fd) {
 
 Here open_here() {
   Here here;
-  here.fd = UniqueFd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!here.fd || ::fstat(here.fd.get(), &here.status) != 0) return here;
   std::array<char, PATH_MAX> name{};
-  // The name may be of another root ("(unreachable)") or of a directory that is gone; so look.
   struct stat named {};
-  if (::syscall(SYS_getcwd, name.data(), name.size()) <= 0 || name[0] != '/') return here;
-  if (::lstat(name.data(), &named) == 0 && same_inode(here.status, named)) here.path = name.data();
+  here.fd = UniqueFd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!here.fd || ::fstat(here.fd.get(), &here.status) != 0 || ::syscall(SYS_getcwd, name.data(), name.size()) <= 0) {
+    here.error = errno;
+    return here;
+  }
+  // The name may be of another root ("(unreachable)") or of a directory that is gone; so look.
+  if (name[0] == '/' && ::lstat(name.data(), &named) == 0 && same_inode(here.status, named)) here.path = name.data();
   return here;
 }
 

@@ -44,6 +44,7 @@ struct Here {
   UniqueFd fd;
   struct stat status {};
   std::string path;
+  int error = 0;  // errno of the call that failed, where one did
 };
 [[nodiscard]] Here open_here();
 

@@ -156,8 +156,13 @@ PathResult<Walked> check_executable(const std::string& path, Trust trust) {
     failure.value().sys_errno = number;
     return failure;
   }
+  errno = 0;
   const std::string problem = file_problem(*walked);
-  if (!problem.empty()) return untrusted(path + ' ' + problem);
+  if (!problem.empty()) {
+    auto failure = untrusted(path + ' ' + problem);
+    failure.value().sys_errno = errno;  // of the call that could not say; 0: it is so
+    return failure;
+  }
   return *std::move(walked);
 }
 

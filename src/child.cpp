@@ -515,7 +515,7 @@ void kill_tree(const Run& run, long& command) {
 bool supervisor_gone(const ChildPlan& plan) {
   pollfd watch{plan.lifeline_fd, POLLIN, 0};
   const timespec now{};
-  return call(SYS_ppoll, &watch, 1, &now, nullptr, 0) > 0;
+  return must(plan, call(SYS_ppoll, &watch, 1, &now), Step::parent_check) > 0;
 }
 
 // Keeps report, lifeline, signal and /proc descriptors as 0 to 3 and closes everything else: above all the command's
@@ -566,7 +566,14 @@ void confine_tree(const ChildPlan& plan, Run& run) {
     call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
   }
   drop_privileges(plan);
-  if (!plan.pid_namespace) must(plan, call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), Step::subreaper);
+  // What could not be swept or waited for is not started.
+  if (!plan.pid_namespace) {
+    must(plan, call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1), Step::subreaper);
+    must(plan, call(SYS_kill, call(SYS_getpid), 0), Step::subreaper);
+    must(plan, call(SYS_faccessat, plan.proc_fd, "thread-self/children", R_OK), Step::subreaper);
+  }
+  const long children = call(SYS_wait4, -1, nullptr, WNOHANG);
+  if (children < 0 && children != -ECHILD) fail(plan, children, Step::command_fork);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/random.h>
@@ -129,7 +130,7 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
   if (!launch.wanted.seccomp) return {};
   FilterChoice choice = choose_filter(plan, launch);
   if (::getrandom(&choice.magic, sizeof choice.magic, 0) != sizeof choice.magic) {
-    return failed("no random bytes", "seccomp");
+    return failed("no random bytes", "random");
   }
   launch.filter = make_filter(choice);
   launch.program = {static_cast<unsigned short>(launch.filter.size()), launch.filter.data()};
@@ -210,6 +211,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
 }
 
 Expected<void> start_launch(Launch& launch) {
+  if (::poll(nullptr, 0, 0) < 0) return failed("the command could not be watched", "poll");  // so it is not started
   int pidfd = -1;
   const long pid = start_reaper(launch.child, clone_flags(launch.wanted.namespaces), &pidfd);
   if (pid < 0) {

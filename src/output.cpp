@@ -18,7 +18,7 @@ bool write_all(int fd, std::string_view bytes) {
     pollfd wait{fd, POLLOUT, 0};
     const int ready = ::poll(&wait, 1, kStallMs);
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0 || (wait.revents & (POLLERR | POLLNVAL)) != 0) return false;
+    if (ready == 0 || (wait.revents & (POLLERR | POLLNVAL)) != 0) return false;
     const ssize_t put = ::write(fd, bytes.data(), std::min(bytes.size(), kChunk));
     if (put < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (put <= 0) return false;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "beneath.h"
+#include "confine/failure.h"
 #include "evaluate.h"
 #include "policy.h"
 #include "request.h"
@@ -130,6 +131,13 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   return {};
 }
 
+// The error with the host's part in it: its cause when nothing can be looked at, else a remedy.
+Error because(Error error) {
+  if (auto proc = missing_proc()) return *std::move(proc);
+  add_hint(error);
+  return error;
+}
+
 }  // namespace
 
 Result answer(const Invocation& in, StopAfter stop, Trace* trace) {
@@ -140,11 +148,15 @@ Result answer(const Invocation& in, StopAfter stop, Trace* trace) {
     return result;
   }
   result.id = request->id;
-  if (auto done = carry_out(*request, in, stop, trace, result); !done) result.error = done.error();
+  if (auto done = carry_out(*request, in, stop, trace, result); !done) result.error = because(done.error());
+  if (!result.denied) return result;
+  if ((result.error = missing_proc())) result.denied.reset();
   return result;
 }
 
-Expected<Policy> load_whole(const Invocation& in) {
+namespace {
+
+Expected<Policy> load_all(const Invocation& in) {
   LoadScope scope;
   scope.everything = true;
   auto policy = load(in, scope);
@@ -153,6 +165,12 @@ Expected<Policy> load_whole(const Invocation& in) {
   if (!resolver) return tl::make_unexpected(resolver.error());
   if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return tl::make_unexpected(safe.error());
   return policy;
+}
+
+}  // namespace
+
+Expected<Policy> load_whole(const Invocation& in) {
+  return load_all(in).map_error([](Error error) { return because(std::move(error)); });
 }
 
 }  // namespace safe_exec

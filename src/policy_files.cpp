@@ -193,7 +193,11 @@ Expected<std::string> find_policy(std::string_view option, bool requester_facing
 }
 
 Expected<void> refuse_ceiling(const std::string& file) {
+  errno = 0;
   if (!may_exist(file)) return {};
+  if (errno != 0) {
+    return tl::unexpected(failed(ErrorCode::policy_invalid, file + " cannot be looked at: " + errno_text(errno), errno));
+  }
   return tl::unexpected(failed(ErrorCode::policy_invalid,
                                file + " exists, and ceilings are not implemented: no policy is accepted"));
 }

@@ -121,7 +121,8 @@ class SystemResolver final : public PathResolver {
 
   // Remembers that a call failed for want of something of the host's, and not because of what is there.
   void note(int number) {
-    if (number == EMFILE || number == ENFILE || number == ENOMEM || number == EIO) exhausted_ = number;
+    constexpr int kOfTheHost[] = {EMFILE, ENFILE, ENOMEM, EIO, ENOSYS, EPERM};
+    if (std::ranges::find(kOfTheHost, number) != std::end(kOfTheHost)) exhausted_ = number;
   }
 
   Roots roots_;
@@ -150,10 +151,11 @@ PathResult<Binary> SystemResolver::binary(const Command& command, std::string_vi
 std::optional<Error> SystemResolver::broken() const {
   if (exhausted_ == 0) return std::nullopt;
   Error error;
+  const bool refused = exhausted_ == ENOSYS || exhausted_ == EPERM;  // openat2(2), faccessat2(2), getxattr(2)
+  error.code = refused ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed;
   error.message = "the host could not answer: " + errno_text(exhausted_);
   error.step = "resolve";
   error.sys_errno = exhausted_;
-  error.hint = "raise the limits of the process that starts safe-exec (RLIMIT_NOFILE, memory)";
   return error;
 }
 

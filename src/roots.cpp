@@ -124,7 +124,10 @@ void Roots::guard() {
 
 Expected<void> Roots::open_start_dir() {
   Here here = open_here();
-  if (here.path.empty()) return tl::unexpected(failed(ErrorCode::usage, "the working directory has no name", ENOENT));
+  if (here.path.empty()) {
+    const int number = here.error == 0 ? ENOENT : here.error;
+    return tl::unexpected(failed(ErrorCode::usage, "the working directory has no name: " + errno_text(number), number));
+  }
   start_dir_.fd = std::move(here.fd);
   start_dir_.status = here.status;
   start_dir_.physical = start_dir_.configured = std::move(here.path);

@@ -402,7 +402,7 @@ Expected<void> prepare_process() {
     if (now.sa_handler != SIG_IGN) sigaddset(&blocked, number);  // nohup(1) is respected
   }
   if (::sigprocmask(SIG_BLOCK, &blocked, nullptr) < 0) {
-    return tl::unexpected(launch_error(ErrorCode::internal, "signals cannot be blocked", "signals", errno));
+    return tl::unexpected(launch_error(ErrorCode::launch_failed, "signals cannot be blocked", "signals", errno));
   }
   return {};
 }

@@ -27,7 +27,11 @@ std::string owner_problem(const struct stat& status, Owners owners) {
   if (status.st_uid == 0) return {};
   const bool callers = status.st_uid == ::getuid() && status.st_uid != kOverflowUid;
   if (callers && owners == Owners::root_or_caller) return {};
-  return "is owned by uid " + std::to_string(status.st_uid);
+  std::string problem = "is owned by uid " + std::to_string(status.st_uid);
+  if (status.st_uid == kOverflowUid) {
+    problem += ": nobody, or all whom a user namespace does not map, root too; there, start safe-exec outside, or map root";
+  }
+  return problem;
 }
 
 // sticky_ok: the next component is owned by root or the caller, which owner_problem sees to when it gets there.

@@ -84,6 +84,9 @@ class Watcher {
       drain(err_);
       launch_.running = seen_.lingering = !reap();
     }
+    if (blind_ != 0) {
+      return tl::unexpected(launch_error(ErrorCode::launch_failed, "the command could not be watched", "poll", blind_));
+    }
     if (malformed_) {
       return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
     }
@@ -157,7 +160,10 @@ class Watcher {
     fds[reader] = {unread_ ? -1 : STDOUT_FILENO, 0, 0};  // POLLERR needs no asking, poll(2)
     if (plan_.stdin_plan.kind == StdinPlan::Kind::text && feed_.empty()) launch_.in.write.reset();  // all is written
     const int ready = ::poll(fds.data(), fds.size(), wait_ms());
-    if (ready < 0 && errno != EINTR && errno != EAGAIN) return false;
+    if (ready < 0 && errno != EINTR && errno != EAGAIN) {
+      blind_ = errno;
+      return false;
+    }
     if (ready > 0) dispatch(fds);
     enforce_time();
     return true;
@@ -320,6 +326,7 @@ class Watcher {
   std::int64_t gone_at_ = 0;           // the reaper's
   std::int64_t kill_at_ = INT64_MAX;   // the tree was told to end; the reaper is killed then
   bool gone_ = false, killed_ = false, malformed_ = false;
+  int blind_ = 0;        // errno of poll
   bool unread_ = false;  // standard output is not watched any more
   std::string_view feed_;  // what of the input is not yet written
   std::string input_;

@@ -37,7 +37,7 @@ std::string namespace_hint(int error) {
 
 std::string hint_for(std::string_view step, int error) {
   if (error == EMFILE || error == ENFILE) return "too many open files: raise the limit (ulimit -n)";
-  if (error == ENOMEM) return "out of memory";
+  if (error == ENOMEM) return "out of memory: raise its limit (ulimit -v, memory.max)";
   if (error == EAGAIN) return "the limit of processes is reached (ulimit -u, pids.max)";
   if (step == "landlock") {
     if (error == EOPNOTSUPP) return "add landlock to the lsm= list of the kernel command line";
@@ -49,11 +49,24 @@ std::string hint_for(std::string_view step, int error) {
   if (step == "fork" || step == "uid_map" || step.starts_with("mount_")) return namespace_hint(error);
   if (step == "seccomp") return "the kernel or the container lets no seccomp filter be installed";
   if (step == "exec" && error == ENOENT) return "the program's interpreter is not among its grants";
+  if (step == "exec" && error == ENOSYS) return "execveat(2) is needed and refused: let the container's profile pass it";
   if (error == ENOSYS || error == EPERM) return "an outer sandbox or the container's profile refuses a system call that is needed";
   return "";
 }
 
 }  // namespace
+
+std::optional<Error> missing_proc() {
+  const UniqueFd fd(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (fd || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) return std::nullopt;
+  Error error = launch_error(ErrorCode::sandbox_unavailable, "/proc/self/fd cannot be reached", "proc", errno);
+  error.hint = "mount a proc file system at /proc: by it a file that was checked is opened again, not another";
+  return error;
+}
+
+void add_hint(Error& error) {
+  if (error.hint.empty() && error.sys_errno != 0) error.hint = hint_for(error.step, error.sys_errno);
+}
 
 std::string step_name(Step step) {
   switch (step) {

@@ -2,6 +2,7 @@
 // when something has already failed.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "child.h"
@@ -10,6 +11,12 @@
 namespace safe_exec {
 
 [[nodiscard]] std::string step_name(Step step);
+
+// What makes every other message misleading: there is no /proc to look through. Asked only when something went wrong.
+[[nodiscard]] std::optional<Error> missing_proc();
+
+// The remedy for what the host lacks or refuses, where the error has none of its own.
+void add_hint(Error& error);
 
 // errno's text is appended to the message; a hint is found from step and errno.
 [[nodiscard]] Error launch_error(ErrorCode code, std::string message, std::string step, int sys_errno);

@@ -192,6 +192,7 @@ class Surroundings(SandboxTest):
                 self.assertEqual(status, 125, result)
                 self.assertIn(result["error"]["code"], ("policy_invalid", "policy_untrusted", "launch_failed", "sandbox_unavailable", "internal"), value)
                 self.assertTrue(result["error"]["step"], result)
+                self.assertIn("ulimit -n", result["error"]["hint"], result)
 
     def test_fork_fails(self):
         def as_a_user_without_processes():

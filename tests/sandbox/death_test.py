@@ -1,5 +1,6 @@
 """Trees that do not want to end: when safe-exec is killed, times out or is cheated, nothing of them is left. As root all of
 it happens inside a small process namespace of the test's own."""
+import errno
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import sys
 import time
 
+import outer
 from harness import SandboxTest, SHELL, main
 from probe_test import NAMESPACES, become_ordinary
 
@@ -76,6 +78,16 @@ class Death(SandboxTest):
         node = dict(SHELL, sandbox={"exec": EXEC, "tmp": "private", "layers": layers}, timeout_ms=timeout_ms, limits={"processes": 40})
         policy = self.policy({"dash": node})
         return self.popen(["run", "--policy", policy, "--", "dash", "-c", script % self.marker], preexec_fn=before)
+
+    def test_a_time_limit_is_kept_where_no_pidfd_can_be_used(self):
+        for layers in ({}, NAMESPACES):
+            for error in (errno.ENOSYS, errno.EPERM):
+                before = lambda: outer.refuse({"pidfd_send_signal": error, "waitid": error})
+                process = self.start(STUBBORN, layers, before, timeout_ms=300)
+                result = json.loads(process.communicate(timeout=60)[0])
+                self.assertEqual(result["outcome"]["type"], "timed_out", result)
+                self.assertLess(result["duration_ms"], 600)
+                self.assertTrue(self.gone())
 
     def kill_at_random_moments(self, layers):
         before = host_objects()

@@ -3,23 +3,21 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import struct
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-NEW_NAMESPACES = 0x7E020000
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_SET_MDWE = 38, 22, 65
-MACHINE = platform.machine()
-NUMBERS = {
-    "x86_64": {"clone": 56, "prctl": 157, "chroot": 161, "mount": 165, "umount2": 166, "unshare": 272, "setns": 308,
-               "seccomp": 317, "execveat": 322, "signalfd4": 289, "ptrace": 101},
-    "aarch64": {"clone": 220, "prctl": 167, "chroot": 51, "mount": 40, "umount2": 39, "unshare": 97, "setns": 268,
-                "seccomp": 277, "execveat": 281, "signalfd4": 74, "ptrace": 117},
-}[MACHINE]
-NUMBERS.update({"pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
-                "pidfd_open": 434, "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
-                "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446})
-# clone with CLONE_NEW* flags is its own name, and so is the option of prctl that sets no_new_privs.
-BY_ARGUMENT = {"namespaces": ("clone", NEW_NAMESPACES, True), "no_new_privs": ("prctl", PR_SET_NO_NEW_PRIVS, False), "mdwe": ("prctl", PR_SET_MDWE, False)}
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
+HEADER = {"x86_64": "x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "asm-generic/unistd.h"}[platform.machine()]
+with open("/usr/include/" + HEADER) as header:
+    NUMBERS = {name: int(number) for name, number in re.findall(r"^#define __NR3?2?6?4?_?(\w+)\s+(\d+)$", header.read(), re.M)}
+# Calls that are refused with one value of an argument only: call, argument, value, whether any bit of it is enough.
+BY_ARGUMENT = {"namespaces": ("clone", 0, 0x7E020000, True), "pidfd of clone": ("clone", 0, 0x1000, True),
+               "death signal": ("prctl", 0, 1, False), "dumpable": ("prctl", 0, 4, False), "bounding set": ("prctl", 0, 24, False),
+               "securebits": ("prctl", 0, 28, False), "subreaper": ("prctl", 0, 36, False), "no_new_privs": ("prctl", 0, 38, False),
+               "get no_new_privs": ("prctl", 0, 39, False), "ambient set": ("prctl", 0, 47, False),
+               "set close-on-exec": ("fcntl", 1, 2, False), "set status flags": ("fcntl", 1, 4, False),
+               "duplicate": ("fcntl", 1, 1030, False), "enlarge a pipe": ("fcntl", 1, 1031, False)}
 
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
@@ -30,8 +28,9 @@ def program(refusals):
     code = []
     for name, error in refusals.items():
         if name in BY_ARGUMENT:
-            call, value, bits = BY_ARGUMENT[name]
-            code += [(LOAD, 0, 0, 0), (EQUAL, 0, 3, NUMBERS[call]), (LOAD, 0, 0, 16), (ANY_BIT if bits else EQUAL, 0, 1, value)]
+            call, argument, value, bits = BY_ARGUMENT[name]
+            code += [(LOAD, 0, 0, 0), (EQUAL, 0, 3, NUMBERS[call]), (LOAD, 0, 0, 16 + 8 * argument),
+                     (ANY_BIT if bits else EQUAL, 0, 1, value)]
         else:
             code += [(LOAD, 0, 0, 0), (EQUAL, 0, 1, NUMBERS[name])]
         code.append((RETURN, 0, 0, REFUSE | error))
