@@ -88,8 +88,8 @@ class Attempts {
   [[nodiscard]] const Wanted& wanted() const { return wanted_; }
   [[nodiscard]] bool privileged() const { return privileged_; }
   [[nodiscard]] std::string reason(Layer layer) const {
-    const auto found = reasons_.find(layer);
-    return found == reasons_.end() ? "" : found->second;
+    const auto found = lost_.find(layer);
+    return found == lost_.end() ? "" : found->second.step + ": " + found->second.message;
   }
 
   // Gives up the layers, or says with which error the launch ends.
@@ -98,21 +98,16 @@ class Attempts {
         layers, [&](Layer layer) { return requirement_of(plan_, layer) == Requirement::require; });
     if (layers.empty() || is_required) return tl::unexpected(std::move(error));
     for (const Layer layer : layers) {
-      reasons_.emplace(layer, error.step + ": " + error.message);  // the first reason is the cause
+      lost_.emplace(layer, error);  // the first reason is the cause
       drop(layer);
     }
-    if (!first_) first_ = std::move(error);
     return {};
   }
 
   // Landlock or a mount namespace has to hold, and what is required must not be missing from the start.
   [[nodiscard]] Expected<void> enough() const {
     if (!wanted_.landlock && !wanted_.namespaces.mount) {
-      Error error = first_ ? *first_ : launch_error(ErrorCode::sandbox_unavailable, "", "layers", 0);
-      error.code = ErrorCode::sandbox_unavailable;
-      error.message = "neither Landlock nor a mount namespace can be had" +
-                      (error.message.empty() ? "" : ": " + error.message);
-      return tl::unexpected(std::move(error));
+      return tl::unexpected(neither());
     }
     for (const Layer layer : kNamespaceLayers) {
       const bool missing = requirement_of(plan_, layer) == Requirement::require && !holds(layer);
@@ -145,6 +140,22 @@ class Attempts {
   }
 
  private:
+  // Both causes and both remedies: one of them is enough.
+  [[nodiscard]] Error neither() const {
+    Error error = launch_error(ErrorCode::sandbox_unavailable, "neither Landlock nor a mount namespace can be had", "layers", 0);
+    for (const Layer layer : {Layer::landlock, Layer::mount_namespace}) {
+      const auto found = lost_.find(layer);
+      if (found == lost_.end()) continue;  // switched off
+      const Error& cause = found->second;
+      if (error.sys_errno == 0) {
+        error.step = cause.step;
+        error.sys_errno = cause.sys_errno;
+      }
+      error.message += "; " + reason(layer);
+      error.hint += (error.hint.empty() ? "" : "; or: ") + cause.hint;
+    }
+    return error;
+  }
   void drop(Layer layer) {
     if (layer == Layer::user_namespace) wanted_.namespaces.user = false;
     if (layer == Layer::pid_namespace) wanted_.namespaces.pid = false;
@@ -159,8 +170,7 @@ class Attempts {
   const Plan& plan_;
   Wanted wanted_;
   bool privileged_ = false;
-  std::map<Layer, std::string> reasons_;
-  std::optional<Error> first_;
+  std::map<Layer, Error> lost_;
 };
 
 Error step_error(const Launch& launch, const Message& message) {
