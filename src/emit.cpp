@@ -120,7 +120,8 @@ class Emitter {
   // No "--" stands before this one: it must not be readable as an option.
   void add_unprotected(const Operand& operand) {
     const Node& node = *reading_.levels.back().node;
-    const bool dash = operand.text.starts_with('-') && !(operand.text == "-" && operand.standard_input);
+    const bool dash = operand.text.starts_with('-') && !(operand.text == "-" && operand.standard_input) &&
+                      !operand.expression;
     if (dash)
       refuse(operand.argv_index, operand.text, "an operand of " + here() + " does not begin with - here", node.place);
     add(operand.text);
@@ -175,7 +176,8 @@ bool reads_back(const Reading& reading, const CommandLine& line, const AcceptsVa
                     }) &&
          std::equal(again->operands.begin(), again->operands.end(), reading.operands.begin(), reading.operands.end(),
                     [separated](const Operand& read, const Operand& meant) {
-                      return read.text == meant.text && (!separated || read.behind == meant.behind);
+                      return read.text == meant.text && read.expression == meant.expression &&
+                             (!separated || read.behind == meant.behind);
                     });
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "evaluation.h"
+#include "language.h"
 
 namespace safe_exec {
 namespace {
@@ -59,6 +60,13 @@ ValueResult Evaluation::match_slot(const Slot& slot, std::string_view token, boo
     if (says_more(value.error(), failure)) failure = std::move(value.error());
   }
   return tl::unexpected(failure.value_or(ValueFailure{}));
+}
+
+tl::expected<std::vector<std::string>, WordsFailure> Evaluation::match_rest(const Type& type,
+                                                                            const std::vector<std::string>& words) {
+  pending_.clear();
+  return match_words(type, words, patterns_,
+                     [this](const Type& element, std::string_view text) { return decide_path(element, text); });
 }
 
 // Fills the slots of the node that runs. One use, for one reading.
@@ -129,7 +137,7 @@ class SlotFiller {
       const std::size_t left = tokens.size() - i - 1;
       std::optional<ValueFailure> failure;
       std::size_t refused_by = at;
-      while (at < end && !takes(at, end, left, token)) {
+      while (at < end && !takes_rest(at, token) && !takes(at, end, left, token)) {
         Filled& place = places_[at];
         if (place.refused_index == token.argv_index && place.refusal && says_more(*place.refusal, failure)) {
           failure = place.refusal;
@@ -138,12 +146,39 @@ class SlotFiller {
         ++at;
       }
       if (at == end) return failure ? refuse(*failure, refused_by, token) : too_many(token);
+      if (takes_rest(at, token)) return fill_rest(places_[at], tokens, i);
+    }
+    return {};
+  }
+
+  // find's expression goes to the slot that reads it, and no other word does.
+  bool takes_rest(std::size_t at, const Operand& token) const {
+    const Type* rest = rest_type(*places_[at].slot);
+    return rest != nullptr && token.expression == (rest->language == Language::find);
+  }
+
+  Step fill_rest(Filled& place, const std::vector<Operand>& tokens, std::size_t from) {
+    if (tokens.size() - from > place.slot->max) return too_many(tokens[from + place.slot->max]);
+    std::vector<std::string> words;
+    for (std::size_t i = from; i < tokens.size(); ++i) words.push_back(tokens[i].text);
+    const Type& type = *rest_type(*place.slot);
+    auto rebuilt = self_.match_rest(type, words);
+    if (!rebuilt) {
+      const Operand& token = tokens[from + rebuilt.error().index];
+      return self_.refuse_value(std::move(rebuilt.error().failure),
+                                {place.slot->place, place.slot->name, token.argv_index}, token.text);
+    }
+    self_.grant_pending();
+    self_.trace(place.slot->place, describe(type), std::to_string(words.size()) + " words", tokens[from].argv_index);
+    for (std::string& word : *rebuilt) {
+      place.taken.push_back({std::move(word), tokens[from].argv_index, place.behind, false, tokens[from].expression});
     }
     return {};
   }
 
   bool takes(std::size_t at, std::size_t end, std::size_t left, const Operand& token) {
     Filled& place = places_[at];
+    if (token.expression || rest_type(*place.slot) != nullptr) return false;
     if (place.taken.size() >= place.slot->max) return false;
     if (place.taken.size() >= place.slot->min && left < needed_behind(at, end)) return false;
     bool standard_input = false;
@@ -158,7 +193,7 @@ class SlotFiller {
     }
     self_.grant_pending();
     self_.trace(place.slot->place, describe_slot(*place.slot), *value, token.argv_index);
-    place.taken.push_back({std::move(*value), token.argv_index, place.behind, standard_input});
+    place.taken.push_back({std::move(*value), token.argv_index, place.behind, standard_input, false});
     return true;
   }
 
@@ -198,7 +233,7 @@ class SlotFiller {
         return self_.refuse_value(std::move(value.error()), {place.slot->place, place.slot->name, -1}, text);
       }
       self_.grant_pending();
-      place.taken.push_back({std::move(*value), -1, place.behind, standard_input});
+      place.taken.push_back({std::move(*value), -1, place.behind, standard_input, false});
     }
     return {};
   }
@@ -210,7 +245,7 @@ class SlotFiller {
 
   Step too_many(const Operand& token) const {
     std::size_t most = 0;
-    for (const Filled& place : places_) most += place.slot->max;
+    for (const Filled& place : places_) most += rest_type(*place.slot) == nullptr ? place.slot->max : 0;
     const std::string here = title(self_.nodes_);
     std::string message = places_.empty() ? here + " takes no operands here"
                                           : here + " takes at most " + std::to_string(most) + " operands here";

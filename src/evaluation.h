@@ -65,6 +65,8 @@ class Evaluation {
   Step match_options();
   Step fill_slots();
   ValueResult match_slot(const Slot& slot, std::string_view token, bool* standard_input);
+  tl::expected<std::vector<std::string>, WordsFailure> match_rest(const Type& type,
+                                                                  const std::vector<std::string>& words);
   void grant_pending();
 
   // evaluate_paths.cpp: one path

@@ -7,6 +7,9 @@
 #include <optional>
 #include <utility>
 
+#include "language.h"
+#include "language_find.h"
+
 namespace safe_exec {
 namespace {
 
@@ -112,7 +115,11 @@ class Reader {
   Checked token() {
     const std::string& text = argv_[at_];
     if (reading_.terminal) return after_terminal();
-    if (reading_.separator) return operand();
+    if (reading_.separator || expression_) return operand();
+    if (begins_expression(text)) {
+      expression_ = true;
+      return operand();
+    }
     if (text == "--") return end_options();
     if (text.size() > 1 && text[0] == '-') return option(text);
     return word(text);
@@ -166,9 +173,18 @@ class Reader {
   }
 
   Checked operand() {
-    reading_.operands.push_back({argv_[at_], static_cast<int>(at_), reading_.separator, false});
+    reading_.operands.push_back({argv_[at_], static_cast<int>(at_), reading_.separator, false, expression_});
     ++at_;
     return {};
+  }
+
+  // find(1) takes options, then directories; its expression begins with the first word that can be neither.
+  bool begins_expression(const std::string& text) const {
+    const Type* rest = rest_type(node());
+    if (rest == nullptr || rest->language != Language::find) return false;
+    if (text == "--" || !begins_find_expression(text)) return false;
+    std::size_t level = 0;
+    return text[0] != '-' || !reading_.operands.empty() || find_option(reading_.levels, text, &level) == nullptr;
   }
 
   // POLICY.md 3.3, in its order: (a) a listed name, (b) a number, (c) letter by letter.
@@ -368,6 +384,7 @@ class Reader {
   const AcceptsValue& accepts_;
   Reading reading_;
   std::size_t at_ = 0;
+  bool expression_ = false;
 };
 
 }  // namespace
@@ -410,6 +427,14 @@ const Option* find_option(std::span<const Level> levels, std::string_view name, 
 bool has_separator(const Node& node) {
   return node.operands &&
          std::any_of(node.operands->begin(), node.operands->end(), [](const Slot& slot) { return slot.separator; });
+}
+
+const Type* rest_type(const Slot& slot) {
+  return !slot.types.empty() && slot.types.front()->rest ? slot.types.front().get() : nullptr;
+}
+
+const Type* rest_type(const Node& node) {
+  return node.operands && !node.operands->empty() ? rest_type(node.operands->back()) : nullptr;
 }
 
 bool is_present(const Reading& reading, std::string_view name) {

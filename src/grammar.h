@@ -33,6 +33,7 @@ struct Operand {
   int argv_index = -1;          // -1: the slot's default
   bool behind = false;          // behind a free "--"; after slots are filled: in a slot behind the separator
   bool standard_input = false;  // "-" in a slot that lets it mean standard input
+  bool expression = false;      // a word of find's expression
 };
 
 // What the strict grammar made of the tokens. Values and operands are as given until evaluation replaces them by
@@ -79,6 +80,9 @@ struct CommandLine {
 [[nodiscard]] const Option* find_option(std::span<const Level> levels, std::string_view name, std::size_t* level);
 
 [[nodiscard]] bool has_separator(const Node& node);
+// The type that takes all that remains of the node's line; null when there is none.
+[[nodiscard]] const Type* rest_type(const Slot& slot);
+[[nodiscard]] const Type* rest_type(const Node& node);
 // Whether the option stands in the emitted line (given, or always emitted).
 [[nodiscard]] bool is_present(const Reading& reading, std::string_view name);
 

@@ -207,6 +207,28 @@ bool is_url_tail(std::string_view tail) {
 
 }  // namespace
 
+bool takes_many_words(Language language) noexcept {
+  switch (language) {
+    case Language::find:
+      return true;
+    case Language::pathspec:
+    case Language::git_rev:
+      return false;
+  }
+  return false;
+}
+
+bool holds_paths(Language language) noexcept {
+  switch (language) {
+    case Language::pathspec:
+    case Language::find:
+      return true;
+    case Language::git_rev:
+      return false;
+  }
+  return false;
+}
+
 bool is_git_rev(std::string_view text) {
   if (text.empty() || text.front() == '-') return false;
   const std::size_t dots = text.find("..");

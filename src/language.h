@@ -13,6 +13,21 @@
 
 namespace safe_exec {
 
+enum class Language : std::uint8_t { pathspec, git_rev, find };
+
+// Why a text or a line of words is not of a language.
+struct LanguageProblem {
+  DenialCode code = DenialCode::operand_invalid;
+  std::string expected;    // what would have been accepted
+  std::string suggestion;  // nearest accepted name
+  std::size_t index = 0;   // of the word, when there are several
+};
+
+// Whether it reads a whole line's rest and never one word ("rest" is then mandatory).
+[[nodiscard]] bool takes_many_words(Language language) noexcept;
+// Whether it holds paths, and so has roots ("within").
+[[nodiscard]] bool holds_paths(Language language) noexcept;
+
 // gitrevisions(7), the part that names commits: names, hashes, HEAD and @ with ~n ^n ^{type} @{n} behind them,
 // and two of those with .. or ... between (one side may be empty). Never rev:path, :/text, ^rev or rev^!.
 [[nodiscard]] bool is_git_rev(std::string_view text);

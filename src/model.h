@@ -104,7 +104,7 @@ struct UrlType {
   std::string path;  // RE2, full match; empty: any
 };
 
-enum class Language : std::uint8_t { pathspec, git_rev };
+enum class Language : std::uint8_t;  // language.h
 
 struct Type;
 using TypeRef = std::shared_ptr<const Type>;
@@ -120,8 +120,8 @@ struct Type {
   std::int64_t max_len = 4096;               // regex: bytes
   bool multiline = false;                    // text
   bool rest = false;                         // language: takes all remaining tokens
-  Language language = Language::pathspec;
-  PathType path;                             // path; language pathspec (within)
+  Language language{};
+  PathType path;                             // path; languages that hold paths (within)
   UrlType url;
   TypeRef of;                                // list
   Place place;

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "grammar.h"
+#include "language.h"
 #include "policy_loader.h"
 
 namespace safe_exec {
@@ -47,6 +49,22 @@ constexpr std::array<SlotField, 8> kSlotFields{{
     {"dash", [](PolicyContext&, const Item& value, Slot& out) { out.dash = read_bool(value); }},
 }};
 
+// A type that takes all that remains is the slot's only one. It may be given no word at all, unless "count" says so.
+void check_rest_slot(const Item& item, Slot& slot) {
+  const bool rest = std::any_of(slot.types.begin(), slot.types.end(), [](const TypeRef& type) { return type->rest; });
+  if (!rest) return;
+  if (slot.types.size() > 1) {
+    refuse(*item.member("type"), {"a type that takes all remaining words stands alone", "one type", "several", ""});
+  }
+  if (!slot.defaults.empty()) {
+    refuse(*item.member("default"), {"what takes all remaining words has no default", "no such key", "\"default\"", ""},
+           At::key);
+  }
+  if (item.member("count")) return;
+  slot.min = 0;
+  slot.max = static_cast<std::uint32_t>(kMaxTokens);
+}
+
 Slot read_slot(PolicyContext& context, const Item& item) {
   Slot slot;
   slot.place = item.place();
@@ -65,6 +83,7 @@ Slot read_slot(PolicyContext& context, const Item& item) {
                                      "from " + std::to_string(slot.min) + " to " + std::to_string(slot.max) + " tokens",
                                      std::to_string(defaults), ""});
   }
+  check_rest_slot(item, slot);
   bool path = false;
   for (const TypeRef& type : slot.types) path = path || type->kind == Type::Kind::path;
   if (slot.dash && !path) {
@@ -84,6 +103,10 @@ std::vector<Slot> read_operands(PolicyContext& context, const Item& item) {
     }
     if (!slots.back().separator && !names.insert(slots.back().name).second) {
       refuse(element, {"two operands have one name", "a name of its own", "\"" + slots.back().name + "\"", ""});
+    }
+    if (slots.size() > 1 && rest_type(slots[slots.size() - 2]) != nullptr) {
+      refuse(element, {"nothing can stand behind what takes all remaining words",
+                       "the slot of \"" + slots[slots.size() - 2].name + "\" last", describe_value(element), ""});
     }
   }
   return slots;
@@ -248,6 +271,14 @@ void name_reason(Node& node, const Scope& above) {
 
 void read_subcommands(PolicyContext& context, const Item& item, Node& node, const Scope& scope);
 
+// Only with find's syntax does the grammar know where an expression begins.
+void check_expression(const Item& item, const Node& node, SyntaxName syntax) {
+  const Type* rest = rest_type(node);
+  if (rest == nullptr || rest->language != Language::find || syntax == SyntaxName::find) return;
+  refuse(elements(*item.member("operands")).back(),
+         {"an expression of find needs find's syntax", "\"syntax\": \"find\"", "another syntax", ""});
+}
+
 // An expression has no "--": a line that holds one could not be read back, so no request would ever be allowed.
 void check_no_separator(const Item& item, const Node& node) {
   std::optional<Item> at;
@@ -267,6 +298,7 @@ void finish_node(PolicyContext& context, const Item& item, Node& node, const Sco
   check_env(context, node.env, unsafe_env);
   check_options(context, item, node, above.persistent, syntax);
   if (syntax == SyntaxName::find) check_no_separator(item, node);
+  check_expression(item, node, syntax);
   name_reason(node, above);
   const std::optional<Item> subcommands = item.member("subcommands");
   if (!subcommands) {

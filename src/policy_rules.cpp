@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "language.h"
 #include "policy_loader.h"
 #include "value.h"
 

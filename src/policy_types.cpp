@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "language.h"
 #include "pattern.h"
 #include "policy_loader.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kAccessNames{"stat", "read", "write", "create", "replace"};
 constexpr std::array<std::string_view, 3> kKindNames{"file", "dir", "any"};
-constexpr std::array<std::string_view, 2> kLanguageNames{"pathspec", "git-rev"};
+constexpr std::array<std::string_view, 3> kLanguageNames{"pathspec", "git-rev", "find"};
 constexpr std::string_view kStartDir = "start_dir";
 constexpr std::int64_t kMaxInteger = std::int64_t{1} << 53;
 constexpr std::int64_t kDefaultListMax = 100;
@@ -217,14 +218,19 @@ constexpr std::array<TypeField, 7> kTypeDetails{{
 
 void check_type_details(const Item& item, const Type& type) {
   const bool path = type.kind == Type::Kind::path;
-  const bool spec = type.kind == Type::Kind::language && type.language == Language::pathspec;
+  const bool language = type.kind == Type::Kind::language;
+  const bool spec = language && type.language == Language::pathspec;
   if (type.kind != Type::Kind::regex) only_with(item, "max_len", "regex");
   if (type.kind != Type::Kind::text) only_with(item, "multiline", "text");
   if (type.kind != Type::Kind::language) only_with(item, "rest", "language");
   if (!path) {
     for (const std::string_view key : {"kind", "match", "missing"}) only_with(item, key, "path");
   }
-  if (!path && !spec) only_with(item, "within", "path and pathspec");
+  if (!path && !(language && holds_paths(type.language))) only_with(item, "within", "path, pathspec and find");
+  if (language && takes_many_words(type.language) && !type.rest) {
+    refuse(item,
+           {"\"rest\" is missing: this language reads all words that remain", "\"rest\": true", "no \"rest\"", ""});
+  }
   if ((path || spec) && type.path.within.empty()) {
     refuse(item, {"\"within\" is missing", "\"within\": [ROOT, …]", "no \"within\"", ""});
   }

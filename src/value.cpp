@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "language.h"
+#include "language_find.h"
 #include "suggest.h"
 #include "utf8.h"
 
@@ -173,8 +174,33 @@ ValueResult match_language(const Type& type, std::string_view token, const PathD
       if (token.size() > kMaxLanguageBytes) return too_long(type);
       if (!is_git_rev(token)) return refuse(type);
       return std::string(token);
+    case Language::find:  // only as a whole: match_words
+      return refuse(type);
   }
   return refuse(type);
+}
+
+using Words = tl::expected<std::vector<std::string>, WordsFailure>;
+
+// The paths inside an expression are looked at by name only.
+Words match_find(const Type& type, std::span<const std::string> words, const PathDecider& decide) {
+  Type path;
+  path.kind = Type::Kind::path;
+  path.path = type.path;
+  path.path.access = PathAccess::stat;
+  std::optional<ValueFailure> refused;
+  const FindPath decide_path = [&](std::string_view text) -> tl::expected<std::string, LanguageProblem> {
+    ValueResult decided = decide(path, text);
+    if (decided) return *std::move(decided);
+    refused = std::move(decided.error());
+    return tl::unexpected(LanguageProblem());
+  };
+  auto rebuilt = read_find(words, decide_path);
+  if (rebuilt) return *std::move(rebuilt);
+  LanguageProblem& problem = rebuilt.error();
+  if (refused) return tl::unexpected(WordsFailure{*std::move(refused), problem.index});
+  return tl::unexpected(
+      WordsFailure{{problem.code, std::move(problem.expected), {}, std::move(problem.suggestion)}, problem.index});
 }
 
 std::string describe_roots(const std::vector<Root>& roots) {
@@ -285,6 +311,24 @@ ValueResult match_value(const Type& type, std::string_view token, PatternCache& 
   return refuse(type);
 }
 
+tl::expected<std::vector<std::string>, WordsFailure> match_words(const Type& type, std::span<const std::string> words,
+                                                                 PatternCache& patterns,
+                                                                 const PathDecider& decide_path) {
+  const bool whole = type.kind == Type::Kind::language && takes_many_words(type.language);
+  std::vector<std::string> rebuilt;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (whole) {
+      const auto clean = check_text(words[i], allows_lines(type));
+      if (!clean) return tl::unexpected(WordsFailure{{clean.error(), describe(type), {}, {}}, i});
+      continue;
+    }
+    ValueResult value = match_value(type, words[i], patterns, decide_path);
+    if (!value) return tl::unexpected(WordsFailure{std::move(value.error()), i});
+    rebuilt.push_back(*std::move(value));
+  }
+  return whole ? match_find(type, words, decide_path) : Words(std::move(rebuilt));
+}
+
 std::string describe(const Type& type) {
   switch (type.kind) {
     case Type::Kind::literal:
@@ -314,6 +358,8 @@ std::string describe(const Type& type) {
           return "a path or glob" + describe_roots(type.path.within);
         case Language::git_rev:
           return "a git revision or a range of two";
+        case Language::find:
+          return "an expression of find that only prints";
       }
   }
   return {};

@@ -2,7 +2,9 @@
 // unions) but decided by the caller, which has the resolver.
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +32,16 @@ using PathDecider = std::function<ValueResult(const Type&, std::string_view toke
 
 [[nodiscard]] ValueResult match_value(const Type& type, std::string_view token, PatternCache& patterns,
                                       const PathDecider& decide_path);
+
+// All words that remain of a line, for a type with `rest`: the words to emit, or why not and which word.
+struct WordsFailure {
+  ValueFailure failure;
+  std::size_t index = 0;
+};
+[[nodiscard]] tl::expected<std::vector<std::string>, WordsFailure> match_words(const Type& type,
+                                                                               std::span<const std::string> words,
+                                                                               PatternCache& patterns,
+                                                                               const PathDecider& decide_path);
 
 // "a file below /opt", "an integer from 1 to 10", ... for messages and `policy show`.
 [[nodiscard]] std::string describe(const Type& type);

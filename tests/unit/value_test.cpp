@@ -1,3 +1,4 @@
+#include "language.h"
 #include "value.h"
 
 #include <doctest/doctest.h>
