@@ -213,6 +213,21 @@ bool takes_many_words(Language language) noexcept {
       return true;
     case Language::pathspec:
     case Language::git_rev:
+    case Language::sed_print:
+    case Language::jq:
+      return false;
+  }
+  return false;
+}
+
+bool holds_lines(Language language) noexcept {
+  switch (language) {
+    case Language::sed_print:
+    case Language::jq:
+      return true;
+    case Language::pathspec:
+    case Language::git_rev:
+    case Language::find:
       return false;
   }
   return false;
@@ -224,6 +239,8 @@ bool holds_paths(Language language) noexcept {
     case Language::find:
       return true;
     case Language::git_rev:
+    case Language::sed_print:
+    case Language::jq:
       return false;
   }
   return false;

@@ -13,7 +13,7 @@
 
 namespace safe_exec {
 
-enum class Language : std::uint8_t { pathspec, git_rev, find };
+enum class Language : std::uint8_t { pathspec, git_rev, find, sed_print, jq };
 
 // Why a text or a line of words is not of a language.
 struct LanguageProblem {
@@ -25,6 +25,8 @@ struct LanguageProblem {
 
 // Whether it reads a whole line's rest and never one word ("rest" is then mandatory).
 [[nodiscard]] bool takes_many_words(Language language) noexcept;
+// Whether tab and newline may stand in it.
+[[nodiscard]] bool holds_lines(Language language) noexcept;
 // Whether it holds paths, and so has roots ("within").
 [[nodiscard]] bool holds_paths(Language language) noexcept;
 

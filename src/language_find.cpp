@@ -36,8 +36,9 @@ enum class Argument : std::uint8_t {
   date,
 };
 
-// A global option counts for the whole run wherever it stands.
-enum class Sort : std::uint8_t { global, test };
+// A global option counts for the whole run wherever it stands, a positional one for the tests behind it. Neither is a
+// test: find reads on as if it did not stand there.
+enum class Sort : std::uint8_t { global, positional, test };
 
 struct Primary {
   std::string_view name;
@@ -55,9 +56,8 @@ constexpr auto kPrimaries = std::to_array<Primary>({
     {"-xdev", "-xdev", Argument::none, Sort::global},
     {"-noleaf", "-noleaf", Argument::none, Sort::global},
     {"-ignore_readdir_race", "-ignore_readdir_race", Argument::none, Sort::global},
-    // These count for the tests behind them, and so keep their places.
-    {"-daystart", "-daystart", Argument::none, Sort::test},
-    {"-regextype", "-regextype", Argument::syntax, Sort::test},
+    {"-daystart", "-daystart", Argument::none, Sort::positional},
+    {"-regextype", "-regextype", Argument::syntax, Sort::positional},
     {"-name", "-name", Argument::pattern, Sort::test},
     {"-iname", "-iname", Argument::pattern, Sort::test},
     {"-path", "-path", Argument::pattern, Sort::test},
@@ -392,7 +392,7 @@ class ExpressionReader {
     }
   }
 
-  // expr expr, expr -a expr. A global option is true, so beside a test it can be moved to the front.
+  // expr expr, expr -a expr. One that holds no test is none; beside a test, a global option can be moved to the front.
   Done chain(std::size_t depth) {
     const std::size_t begin = at_;
     std::size_t tests = 0;
@@ -406,11 +406,10 @@ class ExpressionReader {
     }
     if (tests > 0 || (begin == 0 && at_ == words_.size())) return {};
     at_ = begin;
-    return tl::unexpected(
-        problem(DenialCode::operand_invalid, "a test beside this option, which holds for the whole run"));
+    return tl::unexpected(problem(DenialCode::operand_invalid, "a test beside this option"));
   }
 
-  // Whether it was a test, and no global option.
+  // Whether it was a test, and no option.
   Tested term(std::size_t depth) {
     bool negated = false;
     while (take("!") || take("-not")) {
@@ -435,9 +434,9 @@ class ExpressionReader {
 
   Tested primary(bool negated) {
     const std::optional<Primary> known = find_primary(words_[at_]);
-    if (!known || (known->sort == Sort::global && negated)) return tl::unexpected(unexpected_word());
+    if (!known || (known->sort != Sort::test && negated)) return tl::unexpected(unexpected_word());
     const bool test = known->sort == Sort::test;
-    std::vector<std::string>& out = test ? tests_ : globals_;
+    std::vector<std::string>& out = known->sort == Sort::global ? globals_ : tests_;
     out.emplace_back(known->canonical);
     if (known->argument == Argument::none) {
       ++at_;

@@ -12,6 +12,8 @@
 
 #include "language.h"
 #include "language_find.h"
+#include "language_jq.h"
+#include "language_sed.h"
 #include "suggest.h"
 #include "utf8.h"
 
@@ -166,6 +168,20 @@ ValueResult match_pathspec(const Type& type, std::string_view token, const PathD
   return *decided + std::string(token.substr(length));
 }
 
+using TextReader = tl::expected<std::string, LanguageProblem> (*)(std::string_view text);
+
+// A text that a parser rebuilds. Were it to read its own text as something else, a program could too.
+ValueResult match_script(TextReader read, std::string_view token) {
+  auto rebuilt = read(token);
+  if (!rebuilt) {
+    LanguageProblem& problem = rebuilt.error();
+    return tl::unexpected(ValueFailure{problem.code, std::move(problem.expected), {}, std::move(problem.suggestion)});
+  }
+  const auto again = read(*rebuilt);
+  if (!again || *again != *rebuilt) return fail(DenialCode::operand_invalid, "a text that is read in one way only");
+  return *std::move(rebuilt);
+}
+
 ValueResult match_language(const Type& type, std::string_view token, const PathDecider& decide) {
   switch (type.language) {
     case Language::pathspec:
@@ -176,6 +192,10 @@ ValueResult match_language(const Type& type, std::string_view token, const PathD
       return std::string(token);
     case Language::find:  // only as a whole: match_words
       return refuse(type);
+    case Language::sed_print:
+      return match_script(read_sed, token);
+    case Language::jq:
+      return match_script(read_jq, token);
   }
   return refuse(type);
 }
@@ -360,6 +380,10 @@ std::string describe(const Type& type) {
           return "a git revision or a range of two";
         case Language::find:
           return "an expression of find that only prints";
+        case Language::sed_print:
+          return "a script of sed that only prints";
+        case Language::jq:
+          return "a filter of jq";
       }
   }
   return {};
@@ -367,6 +391,7 @@ std::string describe(const Type& type) {
 
 bool allows_lines(const Type& type) {
   if (type.kind == Type::Kind::list) return type.of != nullptr && allows_lines(*type.of);
+  if (type.kind == Type::Kind::language) return holds_lines(type.language);
   return type.kind == Type::Kind::text && type.multiline;
 }
 

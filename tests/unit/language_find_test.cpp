@@ -31,9 +31,8 @@ std::string joined(const Words& words) {
 std::string rebuilt(const Words& words) {
   const auto once = read(words);
   if (!once) return "";
-  const auto twice = read_find(*once, [](std::string_view path) -> tl::expected<std::string, LanguageProblem> {
-    return std::string(path);
-  });
+  const auto twice = read_find(
+      *once, [](std::string_view path) -> tl::expected<std::string, LanguageProblem> { return std::string(path); });
   REQUIRE(twice);
   CHECK(joined(*twice) == joined(*once));
   return joined(*once);
@@ -59,8 +58,12 @@ TEST_CASE("find: a global option moves to the front only where it stands beside 
   CHECK(rebuilt({"-name", "x", "-maxdepth", "1"}) == "-maxdepth 1 -name x");
   CHECK(rebuilt({"(", "-name", "x", "-maxdepth", "1", ")", "-maxdepth", "2"}) == "-maxdepth 1 -maxdepth 2 ( -name x )");
   CHECK(rebuilt({"-daystart", "-mtime", "1"}) == "-daystart -mtime 1");
-  for (const Words& words : {Words{"-maxdepth", "1", "-o", "-name", "x"}, Words{"-name", "x", "-o", "-depth"},
-                             Words{"(", "-maxdepth", "1", ")"}, Words{"!", "-xdev"}, Words{"-true", ",", "-noleaf"}}) {
+  CHECK(rebuilt({"-true", "-daystart", "-o", "-true"}) == "-true -daystart -o -true");
+  CHECK(rebuilt({"-daystart"}) == "-daystart");
+  for (const Words& words :
+       {Words{"-maxdepth", "1", "-o", "-name", "x"}, Words{"-name", "x", "-o", "-depth"},
+        Words{"(", "-maxdepth", "1", ")"}, Words{"!", "-xdev"}, Words{"-true", ",", "-noleaf"}, Words{"!", "-daystart"},
+        Words{"-daystart", "-o", "-true"}, Words{"(", "-regextype", "sed", ")"}}) {
     CAPTURE(joined(words));
     CHECK(rebuilt(words).empty());
   }
@@ -97,7 +100,8 @@ TEST_CASE("find: arguments are typed") {
 }
 
 TEST_CASE("find: a format holds only what find knows") {
-  for (const char* format : {"%p", "%-10s|%5.3f\\n", "%%", "%T@ %TY-%Tm-%Td %A+ %Bd", "\\a\\0101\\c", "%#m", "%y%Y", "a"}) {
+  for (const char* format :
+       {"%p", "%-10s|%5.3f\\n", "%%", "%T@ %TY-%Tm-%Td %A+ %Bd", "\\a\\0101\\c", "%#m", "%y%Y", "a"}) {
     CAPTURE(format);
     CHECK(takes("-printf", format));
   }
@@ -108,9 +112,10 @@ TEST_CASE("find: a format holds only what find knows") {
 }
 
 TEST_CASE("find: nothing that executes, deletes, writes or names directories is known") {
-  for (const char* word : {"-exec", "-execdir", "-ok", "-okdir", "-delete", "-fls", "-fprint", "-fprint0", "-fprintf",
-                           "-files0-from", "-follow", "-help", "--help", "-version", "--version", "-warn", "-context",
-                           "-H", "-L", "-P", "-D", "-O3", "--", "-newer-", "-print1", "-Name", "-name=x"}) {
+  for (const char* word :
+       {"-exec",        "-execdir", "-ok",   "-okdir", "-delete",  "-fls",      "-fprint", "-fprint0", "-fprintf",
+        "-files0-from", "-follow",  "-help", "--help", "-version", "--version", "-warn",   "-context", "-H",
+        "-L",           "-P",       "-D",    "-O3",    "--",       "-newer-",   "-print1", "-Name",    "-name=x"}) {
     CAPTURE(word);
     const auto answer = read({"-name", "x", word, "y", ";"});
     REQUIRE_FALSE(answer);
