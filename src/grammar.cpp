@@ -37,28 +37,6 @@ const Node* find_subcommand(const Node& node, std::string_view name) {
   return nullptr;
 }
 
-// Key by key, the nearest node that sets it (POLICY.md section 2).
-Syntax syntax_at(const std::vector<Level>& above, const Node& node) {
-  std::optional<SyntaxName> name;
-  std::optional<bool> permute, end_of_options, short_equals;
-  std::optional<Spelling> spelling;
-  const auto take = [&](const Node& from) {
-    if (from.syntax) name = from.syntax;
-    if (from.permute) permute = from.permute;
-    if (from.end_of_options) end_of_options = from.end_of_options;
-    if (from.short_equals) short_equals = from.short_equals;
-    if (from.spelling) spelling = from.spelling;
-  };
-  for (const Level& level : above) take(*level.node);
-  take(node);
-  Syntax syntax = preset(name.value_or(SyntaxName::gnu));
-  syntax.permute = permute.value_or(syntax.permute);
-  syntax.end_of_options = end_of_options.value_or(syntax.end_of_options);
-  syntax.short_equals = short_equals.value_or(syntax.short_equals);
-  syntax.spelling = spelling.value_or(syntax.spelling);
-  return syntax;
-}
-
 bool takes_operands(const Node& node) {
   return node.operands && !node.operands->empty();
 }
@@ -412,6 +390,28 @@ Syntax preset(SyntaxName name) noexcept {
       return {name, false, false, Spelling::separate, false};
   }
   return {};
+}
+
+// Key by key, the nearest node that sets it (POLICY.md section 2).
+Syntax syntax_at(const std::vector<Level>& above, const Node& node) {
+  std::optional<SyntaxName> name;
+  std::optional<bool> permute, end_of_options, short_equals;
+  std::optional<Spelling> spelling;
+  const auto take = [&](const Node& from) {
+    if (from.syntax) name = from.syntax;
+    if (from.permute) permute = from.permute;
+    if (from.end_of_options) end_of_options = from.end_of_options;
+    if (from.short_equals) short_equals = from.short_equals;
+    if (from.spelling) spelling = from.spelling;
+  };
+  for (const Level& level : above) take(*level.node);
+  take(node);
+  Syntax syntax = preset(name.value_or(SyntaxName::gnu));
+  syntax.permute = permute.value_or(syntax.permute);
+  syntax.end_of_options = end_of_options.value_or(syntax.end_of_options);
+  syntax.short_equals = short_equals.value_or(syntax.short_equals);
+  syntax.spelling = spelling.value_or(syntax.spelling);
+  return syntax;
 }
 
 const Option* find_option(std::span<const Level> levels, std::string_view name, std::size_t* level) {

@@ -74,6 +74,8 @@ struct CommandLine {
 
 // POLICY.md section 6, the presets. One row each.
 [[nodiscard]] Syntax preset(SyntaxName name) noexcept;
+// The syntax in force at a node below these levels.
+[[nodiscard]] Syntax syntax_at(const std::vector<Level>& above, const Node& node);
 
 // The option that a name or alias means at the deepest level: its own, else a persistent one from above, nearest
 // first. level is set to where it is listed.
