@@ -18,7 +18,8 @@ constexpr unsigned bit(Verb verb) { return 1U << static_cast<unsigned>(verb); }
 
 constexpr unsigned kCommand = bit(Verb::run) | bit(Verb::check);
 constexpr unsigned kPolicy = bit(Verb::policy_validate) | bit(Verb::policy_test) | bit(Verb::policy_show);
-constexpr unsigned kAll = kCommand | kPolicy | bit(Verb::policy_schema) | bit(Verb::doctor) | bit(Verb::none);
+constexpr unsigned kFiles = bit(Verb::policy_diff);  // take files, and not a policy of their own
+constexpr unsigned kAll = kCommand | kPolicy | kFiles | bit(Verb::policy_schema) | bit(Verb::doctor) | bit(Verb::none);
 
 struct VerbRow {
   Verb verb;
@@ -27,19 +28,20 @@ struct VerbRow {
   std::string_view help;
 };
 
-constexpr std::array<VerbRow, 7> kVerbs{{
+constexpr std::array<VerbRow, 8> kVerbs{{
     {Verb::run, "run", "", "run [OPTION]... -- COMMAND [ARG]...", "decide, run confined, and answer with one JSON object"},
     {Verb::check, "check", "", "check [OPTION]... -- COMMAND [ARG]...", "decide only; nothing is run or created"},
     {Verb::policy_validate, "policy", "validate", "policy validate [OPTION]... [POLICY]", "load a policy whole, with its examples"},
     {Verb::policy_test, "policy", "test", "policy test [OPTION]... [POLICY]", "decide every example and say which fail"},
     {Verb::policy_show, "policy", "show", "policy show [OPTION]... [POLICY]", "say what a policy allows"},
+    {Verb::policy_diff, "policy", "diff", "policy diff [OPTION]... OLD NEW", "say what NEW grants more, and what less, than OLD"},
     {Verb::policy_schema, "policy", "schema", "policy schema", "print the JSON Schema of policies"},
     {Verb::doctor, "doctor", "", "doctor [OPTION]...", "try what this host allows, and name what is in the way"},
 }};
 
 enum class Key : std::uint8_t {
   policy, var, request, cwd, timeout, std_in, env, max_stdout, max_stderr, encoding, id, explain, assume_installed,
-  output, help, version,
+  narrower_than, output, help, version,
 };
 
 struct OptionRow {
@@ -51,7 +53,7 @@ struct OptionRow {
   std::string_view help;
 };
 
-constexpr std::array<OptionRow, 16> kOptions{{
+constexpr std::array<OptionRow, 17> kOptions{{
     {Key::policy, "--policy", "PATH", kCommand | kPolicy, false, "policy file or directory"},
     {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy, true, "set a variable that the policy lets be set"},
     {Key::request, "--request", "FILE", kCommand, false, "read the request from a JSON file, or - for standard input"},
@@ -65,6 +67,8 @@ constexpr std::array<OptionRow, 16> kOptions{{
     {Key::id, "--id", "TEXT", kCommand, false, "copied into the answer"},
     {Key::explain, "--explain", "", bit(Verb::check), false, "add every rule looked at and the whole confinement plan"},
     {Key::assume_installed, "--assume-installed", "", bit(Verb::check), false, "do not look at the binary itself"},
+    {Key::narrower_than, "--narrower-than", "BASE", bit(Verb::check) | bit(Verb::policy_validate), false,
+     "refuse a policy that grants more than this one"},
     {Key::output, "--output", "FORMAT", kAll, false,
      "run: json, pretty, raw; check: json, pretty, text; others: text, json"},
     {Key::help, "--help", "", kAll, false, "print this help"},
@@ -171,6 +175,10 @@ Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& i
     case Key::id: request.id = value; return {};
     case Key::explain: into.explain = true; return {};
     case Key::assume_installed: into.assume_installed = true; return {};
+    case Key::narrower_than:
+      if (value.empty()) return usage("--narrower-than takes a policy");
+      into.narrower_than = value;
+      return {};
     case Key::help: into.help = true; return {};
     case Key::version: into.version = true; return {};
     case Key::std_in:
@@ -193,6 +201,14 @@ Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& i
   return {};
 }
 
+std::string second_words(std::string_view first) {
+  std::string words;
+  for (const VerbRow& row : kVerbs) {
+    if (row.first == first) words += (words.empty() ? "" : ", ") + std::string(row.second);
+  }
+  return words;
+}
+
 // The verb's words at the front of arguments; how many were taken.
 Expected<std::size_t> take_verb(std::span<const std::string> arguments, Invocation& into) {
   if (arguments.empty()) return usage("no verb");
@@ -208,7 +224,7 @@ Expected<std::size_t> take_verb(std::span<const std::string> arguments, Invocati
       return row.second.empty() ? std::size_t{1} : std::size_t{2};
     }
   }
-  if (arguments[0] == "policy") return usage("policy takes one of validate, test, show, schema");
+  if (arguments[0] == "policy") return usage("policy takes one of " + second_words(arguments[0]));
   return usage("unknown verb " + arguments[0], nearest_name(arguments[0], known));
 }
 
@@ -218,10 +234,14 @@ Output default_output(Verb verb) {
 
 // The options of a verb; a POLICY operand where the verb takes one. nullopt value of --name=: the empty string.
 Expected<void> take_options(std::span<const std::string> tokens, Invocation& into) {
-  unsigned seen = 0;
+  std::uint64_t seen = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const std::string_view token = tokens[i];
     if (!token.starts_with("-") || token == "-") {
+      if ((kFiles & bit(into.verb)) != 0) {
+        into.files.emplace_back(token);
+        continue;
+      }
       if ((kPolicy & bit(into.verb)) == 0) return usage("unexpected argument " + std::string(token) + ": the command stands behind --");
       if (!into.policy.empty()) return usage("more than one policy");
       into.policy = token;
@@ -231,8 +251,8 @@ Expected<void> take_options(std::span<const std::string> tokens, Invocation& int
     const std::string_view name = token.substr(0, equals);
     const OptionRow* row = find_option(name, into.verb);
     if (row == nullptr) return unknown_option(name, into.verb);
-    if (!row->repeats && (seen & 1U << static_cast<unsigned>(row->key)) != 0) return usage(std::string(name) + " stands twice");
-    seen |= 1U << static_cast<unsigned>(row->key);
+    if (!row->repeats && (seen & std::uint64_t{1} << static_cast<unsigned>(row->key)) != 0) return usage(std::string(name) + " stands twice");
+    seen |= std::uint64_t{1} << static_cast<unsigned>(row->key);
     std::string_view value;
     if (row->value.empty()) {
       if (equals != std::string_view::npos) return usage(std::string(name) + " takes no value");
@@ -257,6 +277,7 @@ bool on_command_line(const Request& request) {
 Expected<void> check_complete(bool separator, const Invocation& in) {
   if (in.help || in.version) return {};
   if (in.verb == Verb::none) return usage("no verb");
+  if (in.verb == Verb::policy_diff && in.files.size() != 2) return usage("policy diff takes two policies, OLD and NEW");
   if ((kCommand & bit(in.verb)) == 0) {
     return separator ? usage("this verb takes no command") : Expected<void>{};
   }

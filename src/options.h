@@ -13,7 +13,7 @@
 
 namespace safe_exec {
 
-enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, doctor };
+enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, doctor };
 
 enum class Output : std::uint8_t { json, pretty, raw, text };
 
@@ -24,6 +24,8 @@ struct Invocation {
   Output output = Output::json;  // what was asked for, or the verb's default
   std::string policy;
   std::map<std::string, std::string> variables;
+  std::string narrower_than;     // a policy that must not be exceeded
+  std::vector<std::string> files;  // operands of the verbs that take files
   std::string request_file;      // "-": standard input
   bool explain = false;
   bool assume_installed = false;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "beneath.h"
+#include "ceiling.h"
 #include "confine/failure.h"
 #include "evaluate.h"
 #include "policy.h"
@@ -71,7 +72,6 @@ std::string command_name(const Request& request) {
 Expected<Policy> load(const Invocation& in, const LoadScope& scope) {
   auto path = find_policy(in.policy, /*requester_facing=*/false);
   if (!path) return tl::make_unexpected(path.error());
-  if (auto none = refuse_ceiling(); !none) return tl::make_unexpected(none.error());
   const std::unique_ptr<PolicyFiles> files = make_policy_files();
   auto policy = load_policy(*path, *files, scope);
   if (!policy && policy.error().step.empty()) policy.error().step = "policy";
@@ -91,7 +91,15 @@ Expected<std::vector<LayerStatus>> complete(Plan& plan) {
   return std::vector<LayerStatus>{environment, *deny_paths};
 }
 
-Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter stop, Trace* trace, Result& result) {
+Expected<std::vector<Widening>> over_base(const Invocation& in, const Policy& policy, PathResolver& resolver,
+                                          const LoadScope& scope) {
+  auto base = find_policy(in.narrower_than, /*requester_facing=*/false);
+  if (!base) return tl::make_unexpected(base.error());
+  return widenings_over(policy, resolver, *base, Owners::root_or_caller, scope);
+}
+
+Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter stop, Trace* trace, Result& result,
+                         std::vector<Widening>* wider) {
   LoadScope scope;
   scope.command = command_name(request);
   auto policy = load(in, scope);
@@ -103,6 +111,13 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   auto resolver = make_system_resolver(*policy, in.variables);
   if (!resolver) return tl::make_unexpected(resolver.error());
   if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return safe;
+  if (auto within = check_ceiling(*policy, **resolver, scope); !within) return within;
+  if (wider != nullptr && !in.narrower_than.empty()) {
+    auto found = over_base(in, *policy, **resolver, scope);
+    if (!found) return tl::make_unexpected(found.error());
+    *wider = std::move(*found);
+    if (!wider->empty()) return {};
+  }
 
   PatternCache patterns;
   EvaluateOptions options;
@@ -140,7 +155,7 @@ Error because(Error error) {
 
 }  // namespace
 
-Result answer(const Invocation& in, StopAfter stop, Trace* trace) {
+Result answer(const Invocation& in, StopAfter stop, Trace* trace, std::vector<Widening>* wider) {
   Result result;
   auto request = take_request(in);
   if (!request) {
@@ -148,7 +163,7 @@ Result answer(const Invocation& in, StopAfter stop, Trace* trace) {
     return result;
   }
   result.id = request->id;
-  if (auto done = carry_out(*request, in, stop, trace, result); !done) result.error = because(done.error());
+  if (auto done = carry_out(*request, in, stop, trace, result, wider); !done) result.error = because(done.error());
   if (!result.denied) return result;
   if ((result.error = missing_proc())) result.denied.reset();
   return result;
@@ -164,6 +179,7 @@ Expected<Policy> load_all(const Invocation& in) {
   auto resolver = make_system_resolver(*policy, in.variables);
   if (!resolver) return tl::make_unexpected(resolver.error());
   if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return tl::make_unexpected(safe.error());
+  if (auto within = check_ceiling(*policy, **resolver, scope); !within) return tl::make_unexpected(within.error());
   return policy;
 }
 
@@ -171,6 +187,16 @@ Expected<Policy> load_all(const Invocation& in) {
 
 Expected<Policy> load_whole(const Invocation& in) {
   return load_all(in).map_error([](Error error) { return because(std::move(error)); });
+}
+
+Expected<std::vector<Widening>> widenings_over_base(const Invocation& in) {
+  LoadScope scope;
+  scope.everything = true;
+  auto policy = load(in, scope);
+  if (!policy) return tl::make_unexpected(policy.error());
+  auto resolver = make_system_resolver(*policy, in.variables);
+  if (!resolver) return tl::make_unexpected(resolver.error());
+  return over_base(in, *policy, **resolver, scope);
 }
 
 }  // namespace safe_exec

@@ -2,7 +2,10 @@
 // stopped at some point.
 #pragma once
 
+#include <vector>
+
 #include "model.h"
+#include "narrower.h"
 #include "options.h"
 
 namespace safe_exec {
@@ -11,9 +14,13 @@ enum class StopAfter : std::uint8_t { decision, outcome };
 
 // Never fails: what went wrong stands in the Result. trace, when not null, is filled, and the plan is completed as
 // far as that is possible without creating anything, so that it can be shown whole.
-[[nodiscard]] Result answer(const Invocation& in, StopAfter stop, Trace* trace);
+// wider: with --narrower-than, where the policy grants this command more than the base; then nothing is decided.
+[[nodiscard]] Result answer(const Invocation& in, StopAfter stop, Trace* trace, std::vector<Widening>* wider = nullptr);
 
 // For the policy verbs: the policy that the options name, loaded whole.
 [[nodiscard]] Expected<Policy> load_whole(const Invocation& in);
+
+// Every way in which that policy grants more than the one that --narrower-than names.
+[[nodiscard]] Expected<std::vector<Widening>> widenings_over_base(const Invocation& in);
 
 }  // namespace safe_exec

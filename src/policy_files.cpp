@@ -33,11 +33,12 @@ Error failed(ErrorCode code, std::string message, int number = 0, std::string hi
   return error;
 }
 
-Error walk_error(const WalkFailure& failure) {
+Error walk_error(const WalkFailure& failure, Owners owners) {
   if (failure.sys_errno != 0) return failed(ErrorCode::policy_invalid, describe(failure), failure.sys_errno);
+  const std::string whose = owners == Owners::root ? "root" : "root or by the caller";
   return failed(ErrorCode::policy_untrusted, describe(failure), 0,
-                "a policy and every directory above it must be owned by root or by the caller, "
-                "and be writable by their owner only");
+                "a policy and every directory above it must be owned by " + whose +
+                    ", and be writable by their owner only");
 }
 
 std::string_view type_text(mode_t mode) {
@@ -65,15 +66,17 @@ Expected<std::string> read_checked(int path_fd, const struct stat& status, const
 
 class RealPolicyFiles final : public PolicyFiles {
  public:
+  explicit RealPolicyFiles(Owners owners) : owners_(owners) {}
+
   Expected<bool> is_directory(std::string_view path) override {
-    const auto walked = walks_.walk(path, Owners::root_or_caller);
-    if (!walked) return tl::unexpected(walk_error(walked.error()));
+    const auto walked = walks_.walk(path, owners_);
+    if (!walked) return tl::unexpected(walk_error(walked.error(), owners_));
     return S_ISDIR(walked->status.st_mode);
   }
 
   Expected<std::string> read(std::string_view path) override {
-    const auto walked = walks_.walk(path, Owners::root_or_caller);
-    if (!walked) return tl::unexpected(walk_error(walked.error()));
+    const auto walked = walks_.walk(path, owners_);
+    if (!walked) return tl::unexpected(walk_error(walked.error(), owners_));
     return read_checked(walked->fd.get(), walked->status, std::string(path));
   }
 
@@ -122,8 +125,8 @@ class RealPolicyFiles final : public PolicyFiles {
  private:
   // O_PATH on directory/commands; empty when there is none.
   Expected<UniqueFd> commands_directory(std::string_view directory) {
-    const auto walked = walks_.walk(directory, Owners::root_or_caller);
-    if (!walked) return tl::unexpected(walk_error(walked.error()));
+    const auto walked = walks_.walk(directory, owners_);
+    if (!walked) return tl::unexpected(walk_error(walked.error(), owners_));
     auto commands = beneath(walked->fd.get(), "commands", child_path(directory, "commands"));
     if (!commands) return tl::unexpected(std::move(commands.error()));
     if (commands->fd && !S_ISDIR(commands->status.st_mode)) {
@@ -134,7 +137,7 @@ class RealPolicyFiles final : public PolicyFiles {
   }
 
   // One component beneath a checked directory, under the walk's rule but without links; empty when there is none.
-  static Expected<Walked> beneath(int directory, const std::string& component, const std::string& name) {
+  Expected<Walked> beneath(int directory, const std::string& component, const std::string& name) const {
     Walked found;
     found.fd = open_beneath(directory, component, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     if (!found.fd && errno == ENOENT) return found;
@@ -144,11 +147,12 @@ class RealPolicyFiles final : public PolicyFiles {
     if (!found.fd || ::fstat(found.fd.get(), &found.status) != 0) {
       return tl::unexpected(failed(ErrorCode::policy_invalid, name + ": " + errno_text(errno), errno));
     }
-    const std::string problem = trust_problem(found.status, Owners::root_or_caller);
-    if (!problem.empty()) return tl::unexpected(walk_error({0, name, problem}));
+    const std::string problem = trust_problem(found.status, owners_);
+    if (!problem.empty()) return tl::unexpected(walk_error({0, name, problem}, owners_));
     return found;
   }
 
+  Owners owners_;
   TrustedWalks walks_;  // one policy's files share their directories
 };
 
@@ -161,7 +165,9 @@ std::string from_environment(const char* name, std::string_view suffix) {
 
 }  // namespace
 
-std::unique_ptr<PolicyFiles> make_policy_files() { return std::make_unique<RealPolicyFiles>(); }
+std::unique_ptr<PolicyFiles> make_policy_files(Owners owners) {
+  return std::make_unique<RealPolicyFiles>(owners);
+}
 
 Expected<std::string> find_policy(std::string_view option, bool requester_facing) {
   if (!option.empty()) {
@@ -190,16 +196,6 @@ Expected<std::string> find_policy(std::string_view option, bool requester_facing
   }
   return tl::unexpected(failed(ErrorCode::policy_invalid, "there is no policy; looked for " + looked, ENOENT,
                                "name one with --policy FILE; nothing is taken from the working directory by itself"));
-}
-
-Expected<void> refuse_ceiling(const std::string& file) {
-  errno = 0;
-  if (!may_exist(file)) return {};
-  if (errno != 0) {
-    return tl::unexpected(failed(ErrorCode::policy_invalid, file + " cannot be looked at: " + errno_text(errno), errno));
-  }
-  return tl::unexpected(failed(ErrorCode::policy_invalid,
-                               file + " exists, and ceilings are not implemented: no policy is accepted"));
 }
 
 }  // namespace safe_exec

@@ -60,13 +60,11 @@ class TrustedWalks {
 [[nodiscard]] std::string describe(const WalkFailure& failure);
 
 // Reads at most json::kMaxBytes from files that walk_trusted accepts, from the descriptor that was checked.
-[[nodiscard]] std::unique_ptr<PolicyFiles> make_policy_files();
+// owners: who may own them and the directories above.
+[[nodiscard]] std::unique_ptr<PolicyFiles> make_policy_files(Owners owners = Owners::root_or_caller);
 
 // Where run and check (requester_facing false) or serve, mcp and hook (true) find the policy: --policy, then
 // the places of POLICY.md section 1. The first that exists.
 [[nodiscard]] Expected<std::string> find_policy(std::string_view option, bool requester_facing);
-
-// The error when /etc/safe-exec/ceiling.json exists (ceilings are not implemented, so every policy is refused).
-[[nodiscard]] Expected<void> refuse_ceiling(const std::string& file = "/etc/safe-exec/ceiling.json");
 
 }  // namespace safe_exec

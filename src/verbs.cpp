@@ -74,6 +74,11 @@ Json example_json(const ExampleResult& example) {
 int examine(const Invocation& in, bool list_all) {
   auto policy = load_whole(in);
   if (!policy) return fail(in, policy.error());
+  if (!in.narrower_than.empty()) {
+    auto wider = widenings_over_base(in);
+    if (!wider) return fail(in, wider.error());
+    if (!wider->empty()) return refuse_wider(in, *wider);
+  }
   auto results = run_examples(*policy);
   if (!results) return fail(in, results.error());
   std::string text;
@@ -136,7 +141,9 @@ int run_verb(const Invocation& in) {
 int check_verb(const Invocation& in) {
   Trace trace;
   Trace* wanted = in.explain ? &trace : nullptr;
-  const Result result = answer(in, StopAfter::decision, wanted);
+  std::vector<Widening> wider;
+  const Result result = answer(in, StopAfter::decision, wanted, &wider);
+  if (!wider.empty()) return refuse_wider(in, wider);
   if (in.output == Output::text) return finish(in, check_text(result, wanted), check_exit_status(result));
   return finish(in, check_json(result, wanted, layout_of(in.output)), check_exit_status(result));
 }

@@ -1,6 +1,7 @@
 // Level 5. One function a verb: what it prints and its exit status (CONTRACT.md section 2).
 #pragma once
 
+#include "narrower.h"
 #include "options.h"
 
 namespace safe_exec {
@@ -11,7 +12,11 @@ namespace safe_exec {
 [[nodiscard]] int policy_test_verb(const Invocation& in);
 [[nodiscard]] int policy_show_verb(const Invocation& in);
 [[nodiscard]] int policy_schema_verb();
+[[nodiscard]] int policy_diff_verb(const Invocation& in);
 [[nodiscard]] int doctor_verb(const Invocation& in);
+
+// What --narrower-than found, in the form that the verb and --output ask for; the verb's status for it.
+[[nodiscard]] int refuse_wider(const Invocation& in, const std::vector<Widening>& wider);
 
 // Prints an error in the form that the verb and --output ask for; the verb's status for it.
 [[nodiscard]] int fail(const Invocation& in, const Error& error);

@@ -261,12 +261,4 @@ TEST_CASE("find_policy: the option wins, the environment counts only when absolu
         }) == 0);
 }
 
-TEST_CASE("refuse_ceiling: a file at the ceiling's place refuses every policy, readable or not") {
-  const Scratch scratch;
-  CHECK(refuse_ceiling(scratch / "none/ceiling.json"));
-  const auto refused = refuse_ceiling(scratch.link("ceiling.json", "nowhere"));
-  REQUIRE(!refused);
-  CHECK(refused.error().code == ErrorCode::policy_invalid);
-}
-
 }  // namespace
