@@ -17,8 +17,9 @@ namespace {
 constexpr unsigned bit(Verb verb) { return 1U << static_cast<unsigned>(verb); }
 
 constexpr unsigned kCommand = bit(Verb::run) | bit(Verb::check);
+constexpr unsigned kSuggest = bit(Verb::policy_suggest);
 constexpr unsigned kPolicy = bit(Verb::policy_validate) | bit(Verb::policy_test) | bit(Verb::policy_show);
-constexpr unsigned kFiles = bit(Verb::policy_diff);  // take files, and not a policy of their own
+constexpr unsigned kFiles = bit(Verb::policy_diff) | kSuggest;  // their operands are files
 constexpr unsigned kAll = kCommand | kPolicy | kFiles | bit(Verb::policy_schema) | bit(Verb::doctor) | bit(Verb::none);
 
 struct VerbRow {
@@ -28,13 +29,14 @@ struct VerbRow {
   std::string_view help;
 };
 
-constexpr std::array<VerbRow, 8> kVerbs{{
+constexpr std::array<VerbRow, 9> kVerbs{{
     {Verb::run, "run", "", "run [OPTION]... -- COMMAND [ARG]...", "decide, run confined, and answer with one JSON object"},
     {Verb::check, "check", "", "check [OPTION]... -- COMMAND [ARG]...", "decide only; nothing is run or created"},
     {Verb::policy_validate, "policy", "validate", "policy validate [OPTION]... [POLICY]", "load a policy whole, with its examples"},
     {Verb::policy_test, "policy", "test", "policy test [OPTION]... [POLICY]", "decide every example and say which fail"},
     {Verb::policy_show, "policy", "show", "policy show [OPTION]... [POLICY]", "say what a policy allows"},
     {Verb::policy_diff, "policy", "diff", "policy diff [OPTION]... OLD NEW", "say what NEW grants more, and what less, than OLD"},
+    {Verb::policy_suggest, "policy", "suggest", "policy suggest [OPTION]... FILE", "propose what a policy lacks for these lines; writes nothing"},
     {Verb::policy_schema, "policy", "schema", "policy schema", "print the JSON Schema of policies"},
     {Verb::doctor, "doctor", "", "doctor [OPTION]...", "try what this host allows, and name what is in the way"},
 }};
@@ -54,8 +56,8 @@ struct OptionRow {
 };
 
 constexpr std::array<OptionRow, 17> kOptions{{
-    {Key::policy, "--policy", "PATH", kCommand | kPolicy, false, "policy file or directory"},
-    {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy, true, "set a variable that the policy lets be set"},
+    {Key::policy, "--policy", "PATH", kCommand | kPolicy | kSuggest, false, "policy file or directory"},
+    {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy | kSuggest, true, "set a variable that the policy lets be set"},
     {Key::request, "--request", "FILE", kCommand, false, "read the request from a JSON file, or - for standard input"},
     {Key::cwd, "--cwd", "DIR", kCommand, false, "working directory of the command"},
     {Key::timeout, "--timeout", "TIME", kCommand, false, "wall-clock limit: 30s, 1500ms, 2m; a bare number is seconds"},
@@ -278,6 +280,7 @@ Expected<void> check_complete(bool separator, const Invocation& in) {
   if (in.help || in.version) return {};
   if (in.verb == Verb::none) return usage("no verb");
   if (in.verb == Verb::policy_diff && in.files.size() != 2) return usage("policy diff takes two policies, OLD and NEW");
+  if (in.verb == Verb::policy_suggest && in.files.size() != 1) return usage("policy suggest takes one file, or - for standard input");
   if ((kCommand & bit(in.verb)) == 0) {
     return separator ? usage("this verb takes no command") : Expected<void>{};
   }

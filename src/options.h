@@ -13,7 +13,7 @@
 
 namespace safe_exec {
 
-enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, doctor };
+enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, policy_suggest, doctor };
 
 enum class Output : std::uint8_t { json, pretty, raw, text };
 

@@ -1,9 +1,5 @@
 #include "pipeline.h"
 
-#include <cerrno>
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -11,6 +7,7 @@
 #include "ceiling.h"
 #include "confine/failure.h"
 #include "evaluate.h"
+#include "input.h"
 #include "policy.h"
 #include "request.h"
 #include "resolve.h"
@@ -21,40 +18,9 @@
 namespace safe_exec {
 namespace {
 
-// The requester's file: no owner rule, but bounded and never waited for beyond its end.
-Expected<std::string> read_request_file(const std::string& name) {
-  const auto fail = [&](int error, std::string why) {
-    Error out;
-    out.code = ErrorCode::request_invalid;
-    out.step = "request";
-    out.sys_errno = error;
-    out.message = "the request " + name + " " + why + (error == 0 ? "" : ": " + errno_text(error));
-    return tl::make_unexpected(std::move(out));
-  };
-  UniqueFd opened;
-  if (name != "-") {
-    opened.reset(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-    if (!opened) return fail(errno, "cannot be opened");
-  }
-  const int fd = name == "-" ? STDIN_FILENO : opened.get();
-  std::string text;
-  std::size_t used = 0;
-  for (;;) {
-    text.resize(used + 65536);
-    const ssize_t got = ::read(fd, text.data() + used, text.size() - used);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(errno, "cannot be read");
-    if (got == 0) break;
-    used += static_cast<std::size_t>(got);
-    if (used > json::kMaxBytes) return fail(0, "is larger than 8 MiB");
-  }
-  text.resize(used);
-  return text;
-}
-
 Expected<Request> take_request(const Invocation& in) {
   if (in.request_file.empty()) return in.request;
-  auto text = read_request_file(in.request_file);
+  auto text = read_input(in.request_file, ErrorCode::request_invalid, "request");
   if (!text) return tl::make_unexpected(text.error());
   auto request = parse_request(in.request_file == "-" ? "request" : in.request_file, std::move(*text));
   if (!request && request.error().step.empty()) request.error().step = "request";

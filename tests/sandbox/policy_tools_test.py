@@ -1,0 +1,113 @@
+"""policy suggest, fmt and show, as their users see them."""
+import copy
+import json
+import os
+
+from harness import SandboxTest, main
+
+WS = {"path": "read", "within": ["${start_dir}"]}
+POLICY = {
+    "ls": {"path": "/bin/ls", "options": {"-l": {}, "--color": {"value": {"enum": ["never"]}}},
+           "operands": [{"name": "path", "type": WS, "count": [0, 1]}]},
+    "git": {"path": "/usr/bin/git", "syntax": "git", "hints": {"push": {"reason": "no publishing"}},
+            "subcommands": {"log": {"options": {"-n": {"value": "few"}}}}}}
+TYPES = {"few": {"int": [0, 10]}}
+
+
+def apply(policy, patch):
+    """The "add" of RFC 6902."""
+    policy = copy.deepcopy(policy)
+    for change in patch:
+        assert change["op"] == "add"
+        way = [part.replace("~1", "/").replace("~0", "~") for part in change["path"].split("/")[1:]]
+        target = policy
+        for part in way[:-1]:
+            target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
+        if isinstance(target, list):
+            target.insert(len(target) if way[-1] == "-" else int(way[-1]), change["value"])
+        else:
+            target[way[-1]] = change["value"]
+    return policy
+
+
+class Suggest(SandboxTest):
+    def suggest(self, lines, *options):
+        self.policy(POLICY, types=TYPES)
+        text = lines if isinstance(lines, str) else "".join(json.dumps(line) + "\n" for line in lines)
+        status, out, err = self.call(["policy", "suggest", "--policy", os.path.join(self.dir, "policy.json"), "--output", "json", *options, "-"],
+                                     input=text.encode())
+        self.assertEqual((status, err), (0, b""), out)
+        return json.loads(out)
+
+    def test_what_is_proposed_allows_the_lines_and_is_a_policy(self):
+        lines = [["ls", "-la", "a", "b"], ["ls", "--color=auto"], ["ls", "--color", "always", "--sort=time"], ["git", "log", "-n", "50"],
+                 ["git", "log", "--oneline", "--since", "yesterday", "-n5"], ["git", "status", "-s"], ["wc", "-l", "src/main.c", "README.md"],
+                 ["wc", "-lw", "src/main.c"], ["du", "-sh", "."], ["grep", "-rn", "foo", "src", "--include=*.c"],
+                 ["kubectl", "get", "pods", "-n", "web"], ["head", "-n20", "f.txt"], ["ls", "-l"]]
+        answer = self.suggest(lines)
+        self.assertEqual(answer["lines"], {"read": len(lines), "allowed": 1, "gained": len(lines) - 1}, answer["left"])
+        self.assertEqual(len(answer["notes"]), len(answer["patch"]))
+        with open(os.path.join(self.dir, "policy.json")) as f:
+            policy = json.load(f)
+        with open(os.path.join(self.dir, "policy.json")) as f:
+            self.assertEqual(json.load(f), policy)
+        grown = self.write("grown.json", json.dumps(apply(policy, answer["patch"])))
+        status, out, err = self.call(["policy", "validate", grown])
+        self.assertEqual(status, 0, (out, err))
+        os.makedirs(os.path.join(self.ws, "src"))
+        for line in lines:
+            status, out, _ = self.call(["check", "--assume-installed", "--policy", grown, "--", *line])
+            self.assertEqual(status, 0, (line, out))
+        # Smallest: nothing else got in.
+        for line in (["ls", "-R"], ["ls", "a", "b", "c"], ["git", "log", "-n51"], ["git", "log", "--since=today"], ["git", "diff"], ["wc", "-c", "f"]):
+            status, out, _ = self.call(["check", "--assume-installed", "--policy", grown, "--", *line])
+            self.assertEqual(status, 1, (line, out))
+
+    def test_paths_point_to_where_the_policy_says_it(self):
+        paths = [change["path"] for change in self.suggest([["ls", "-a", "x", "y"], ["git", "log", "-n", "50"], ["ls", "--color=auto"]])["patch"]]
+        self.assertEqual(paths, ["/commands/ls/options/-a", "/commands/ls/operands/0/count", "/types/few/int", "/commands/ls/options/--color/value/enum/-"])
+
+    def test_what_looks_dangerous_is_named_and_not_proposed(self):
+        lines = [["git", "-c", "core.pager=id", "log"], ["git", "log", "--output=x"], ["bash", "-c", "id"], ["python3.11", "x.py"], ["env", "ls"],
+                 ["rm", "-rf", "/"], ["/usr/bin/perl", "-e", "1"], ["docker", "run", "x"], ["cargo", "build"], ["fd", "--exec", "id"], ["awk", "{}"],
+                 ["ssh", "host"], ["find", ".", "-delete"], ["sort", "-o", "f", "g"]]
+        answer = self.suggest(lines)
+        self.assertEqual([entry["argv"] for entry in answer["dangerous"]], lines, answer)
+        self.assertEqual((answer["patch"], answer["left"]), ([], []))
+
+    def test_what_is_not_a_matter_of_additions_is_left_with_the_denial(self):
+        answer = self.suggest([["git", "push"], ["cat", "/etc/passwd"], ["ls", "../x"], ["/opt/ls"], ["ls", "a\u0001"], ["a b"]])
+        codes = [entry["code"] for entry in answer["left"]]
+        self.assertEqual(codes, ["subcommand_not_allowed", "path_outside", "path_outside", "command_not_allowed", "control_character", "command_not_allowed"])
+        self.assertEqual(answer["patch"], [])
+        self.assertIn("no publishing", answer["left"][0]["reason"])
+
+    def test_the_forms_that_are_read(self):
+        for text in ('[["ls", "-a"], ["ls", "-a"]]', '["ls", "-a"]', '{"argv": ["ls", "-a"]}', '{"ts": 1.5, "x": null, "request": {"argv": ["ls", "-a"]}}\n\n{"event": "end"}\n',
+                     '{"argv": ["/bin/ls", "-l", "-a", "--"], "request": {"argv": ["ls", "-a"]}}'):
+            answer = self.suggest(text)
+            self.assertEqual((answer["lines"]["read"], answer["patch"]), (1, [{"op": "add", "path": "/commands/ls/options/-a", "value": {}}]), text)
+        self.assertEqual(self.suggest("")["lines"]["read"], 0)
+        policy = self.policy(POLICY, types=TYPES)
+        for text in ("ls -l\n", '["ls"]\n["ls", 1]\n', '"ls"', "1", '["ls"]\n[]\n', '[["ls"], 1]', "[" * 100000):
+            status, out, _ = self.call(["policy", "suggest", "--policy", policy, "--output", "json", "-"], input=text.encode())
+            self.assertEqual((status, json.loads(out)["error"]["code"]), (2, "usage"), text[:40])
+        for arguments in ([], ["a", "b"], [os.path.join(self.dir, "none")], [self.dir]):
+            self.assertEqual(self.call(["policy", "suggest", "--policy", policy, *arguments])[0], 2)
+
+    def test_hostile_lines_end(self):
+        lines = [["ls"] + ["-%s" % chr(97 + i % 26) * 3 for i in range(300)], ["ls"] + ["x%d" % i for i in range(300)], ["new"] + ["--o%d=v" % i for i in range(300)],
+                 ["ls", "x" * 100000], [""], ["/"], ["ls", ""], ["ls", "-"], ["ls", "--"], ["ls", "-="], ["ls", "--="]]
+        answer = self.suggest(lines)
+        self.assertEqual(answer["lines"]["read"], len(lines))
+
+    def test_text(self):
+        policy = self.policy(POLICY, types=TYPES)
+        status, out, _ = self.call(["policy", "suggest", "--policy", policy, "-"], input=b'["ls", "-a"]\n["sh", "-c", "\\u001b[31m"]\n["git", "push"]\n["bash", "-c", "id"]\n')
+        self.assertEqual(status, 0)
+        for part in (b"add /commands/ls/options/-a", b"DANGEROUS, not proposed: bash -c id", b"left: sh -c ?[31m", b"left: git push", b"4 lines: "):
+            self.assertIn(part, out)
+
+
+if __name__ == "__main__":
+    main()
