@@ -28,6 +28,7 @@ int dispatch(const Invocation& in) {
     case Verb::policy_show: return policy_show_verb(in);
     case Verb::policy_diff: return policy_diff_verb(in);
     case Verb::policy_suggest: return policy_suggest_verb(in);
+    case Verb::policy_fmt: return policy_fmt_verb(in);
     case Verb::policy_schema: return policy_schema_verb();
     case Verb::doctor: return doctor_verb(in);
     case Verb::none: break;

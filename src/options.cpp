@@ -19,7 +19,8 @@ constexpr unsigned bit(Verb verb) { return 1U << static_cast<unsigned>(verb); }
 constexpr unsigned kCommand = bit(Verb::run) | bit(Verb::check);
 constexpr unsigned kSuggest = bit(Verb::policy_suggest);
 constexpr unsigned kPolicy = bit(Verb::policy_validate) | bit(Verb::policy_test) | bit(Verb::policy_show);
-constexpr unsigned kFiles = bit(Verb::policy_diff) | kSuggest;  // their operands are files
+constexpr unsigned kFmt = bit(Verb::policy_fmt);
+constexpr unsigned kFiles = bit(Verb::policy_diff) | kSuggest | kFmt;  // their operands are files
 constexpr unsigned kAll = kCommand | kPolicy | kFiles | bit(Verb::policy_schema) | bit(Verb::doctor) | bit(Verb::none);
 
 struct VerbRow {
@@ -29,7 +30,7 @@ struct VerbRow {
   std::string_view help;
 };
 
-constexpr std::array<VerbRow, 9> kVerbs{{
+constexpr std::array<VerbRow, 10> kVerbs{{
     {Verb::run, "run", "", "run [OPTION]... -- COMMAND [ARG]...", "decide, run confined, and answer with one JSON object"},
     {Verb::check, "check", "", "check [OPTION]... -- COMMAND [ARG]...", "decide only; nothing is run or created"},
     {Verb::policy_validate, "policy", "validate", "policy validate [OPTION]... [POLICY]", "load a policy whole, with its examples"},
@@ -37,13 +38,14 @@ constexpr std::array<VerbRow, 9> kVerbs{{
     {Verb::policy_show, "policy", "show", "policy show [OPTION]... [POLICY]", "say what a policy allows"},
     {Verb::policy_diff, "policy", "diff", "policy diff [OPTION]... OLD NEW", "say what NEW grants more, and what less, than OLD"},
     {Verb::policy_suggest, "policy", "suggest", "policy suggest [OPTION]... FILE", "propose what a policy lacks for these lines; writes nothing"},
+    {Verb::policy_fmt, "policy", "fmt", "policy fmt [OPTION]... FILE...", "lay out policy files; prints, or changes them with --write"},
     {Verb::policy_schema, "policy", "schema", "policy schema", "print the JSON Schema of policies"},
     {Verb::doctor, "doctor", "", "doctor [OPTION]...", "try what this host allows, and name what is in the way"},
 }};
 
 enum class Key : std::uint8_t {
   policy, var, request, cwd, timeout, std_in, env, max_stdout, max_stderr, encoding, id, explain, assume_installed,
-  narrower_than, output, help, version,
+  narrower_than, check, write, output, help, version,
 };
 
 struct OptionRow {
@@ -55,7 +57,7 @@ struct OptionRow {
   std::string_view help;
 };
 
-constexpr std::array<OptionRow, 17> kOptions{{
+constexpr std::array<OptionRow, 19> kOptions{{
     {Key::policy, "--policy", "PATH", kCommand | kPolicy | kSuggest, false, "policy file or directory"},
     {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy | kSuggest, true, "set a variable that the policy lets be set"},
     {Key::request, "--request", "FILE", kCommand, false, "read the request from a JSON file, or - for standard input"},
@@ -71,6 +73,8 @@ constexpr std::array<OptionRow, 17> kOptions{{
     {Key::assume_installed, "--assume-installed", "", bit(Verb::check), false, "do not look at the binary itself"},
     {Key::narrower_than, "--narrower-than", "BASE", bit(Verb::check) | bit(Verb::policy_validate), false,
      "refuse a policy that grants more than this one"},
+    {Key::check, "--check", "", kFmt, false, "change nothing; exit with 1 and name the files that would change"},
+    {Key::write, "--write", "", kFmt, false, "put the new layout into the files"},
     {Key::output, "--output", "FORMAT", kAll, false,
      "run: json, pretty, raw; check: json, pretty, text; others: text, json"},
     {Key::help, "--help", "", kAll, false, "print this help"},
@@ -181,6 +185,8 @@ Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& i
       if (value.empty()) return usage("--narrower-than takes a policy");
       into.narrower_than = value;
       return {};
+    case Key::check: into.check = true; return {};
+    case Key::write: into.write = true; return {};
     case Key::help: into.help = true; return {};
     case Key::version: into.version = true; return {};
     case Key::std_in:
@@ -279,6 +285,12 @@ bool on_command_line(const Request& request) {
 Expected<void> check_complete(bool separator, const Invocation& in) {
   if (in.help || in.version) return {};
   if (in.verb == Verb::none) return usage("no verb");
+  if (in.verb == Verb::policy_fmt) {
+    if (in.files.empty()) return usage("policy fmt takes files or directories of policies, or - for standard input");
+    if (in.check && in.write) return usage("--check and --write exclude each other");
+    if (in.files.size() > 1 && !in.check && !in.write) return usage("more than one file needs --check or --write");
+    if (in.write && std::find(in.files.begin(), in.files.end(), "-") != in.files.end()) return usage("standard input cannot be written");
+  }
   if (in.verb == Verb::policy_diff && in.files.size() != 2) return usage("policy diff takes two policies, OLD and NEW");
   if (in.verb == Verb::policy_suggest && in.files.size() != 1) return usage("policy suggest takes one file, or - for standard input");
   if ((kCommand & bit(in.verb)) == 0) {

@@ -13,7 +13,7 @@
 
 namespace safe_exec {
 
-enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, policy_suggest, doctor };
+enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, policy_suggest, policy_fmt, doctor };
 
 enum class Output : std::uint8_t { json, pretty, raw, text };
 
@@ -25,6 +25,8 @@ struct Invocation {
   std::string policy;
   std::map<std::string, std::string> variables;
   std::string narrower_than;     // a policy that must not be exceeded
+  bool check = false;            // policy fmt: only say what would change
+  bool write = false;            // policy fmt: change the files
   std::vector<std::string> files;  // operands of the verbs that take files
   std::string request_file;      // "-": standard input
   bool explain = false;

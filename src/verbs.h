@@ -14,6 +14,7 @@ namespace safe_exec {
 [[nodiscard]] int policy_schema_verb();
 [[nodiscard]] int policy_diff_verb(const Invocation& in);
 [[nodiscard]] int policy_suggest_verb(const Invocation& in);
+[[nodiscard]] int policy_fmt_verb(const Invocation& in);
 [[nodiscard]] int doctor_verb(const Invocation& in);
 
 // What --narrower-than found, in the form that the verb and --output ask for; the verb's status for it.

@@ -3,7 +3,7 @@ import copy
 import json
 import os
 
-from harness import SandboxTest, main
+from harness import SOURCE, SandboxTest, main
 
 WS = {"path": "read", "within": ["${start_dir}"]}
 POLICY = {
@@ -107,6 +107,109 @@ class Suggest(SandboxTest):
         self.assertEqual(status, 0)
         for part in (b"add /commands/ls/options/-a", b"DANGEROUS, not proposed: bash -c id", b"left: sh -c ?[31m", b"left: git push", b"4 lines: "):
             self.assertIn(part, out)
+
+
+UGLY = '''// head
+/* two
+   lines */
+{"version":1, // one
+ "name" : /* odd */ "x\\u0041\\/" /* after */ , // more
+ "variables":{},
+
+ /* before */ "commands":{"a":{"path":"/bin/a","options":{"-x":{"value":{"int":[0,9]}},  "--y":{}}, // tail
+ "operands":[{"name":"n","type":{"enum":["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","bbbbbbbbbbbbbbbbbbbbbbbbbbbbb","cccccccccccccccccccccccccc","ddddddddd"]}} // in
+ // last
+ ]}},
+ "fixture":[ /* only */ ]} // end
+// foot
+'''
+PRETTY = '''// head
+/* two
+   lines */
+{
+  "version": 1, // one
+  /* odd */
+  "name": "x\\u0041\\/", /* after */ // more
+  "variables": {},
+
+  /* before */
+  "commands": {
+    "a": {
+      "path": "/bin/a",
+      "options": {"-x": {"value": {"int": [0, 9]}}, "--y": {}}, // tail
+      "operands": [
+        {
+          "name": "n",
+          "type": {
+            "enum": [
+              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "cccccccccccccccccccccccccc",
+              "ddddddddd"
+            ]
+          }
+        } // in
+        // last
+      ]
+    }
+  },
+  "fixture": [
+    /* only */
+  ]
+}
+// end
+// foot
+'''
+
+
+class Format(SandboxTest):
+    def fmt(self, *arguments, input=None):
+        return self.call(["policy", "fmt", *arguments], input=input)
+
+    def test_one_layout_that_keeps_comments_and_does_not_change_again(self):
+        file = self.write("ugly.json", UGLY)
+        status, out, err = self.fmt(file)
+        self.assertEqual((status, out.decode(), err), (0, PRETTY, b""))
+        with open(file) as f:
+            self.assertEqual(f.read(), UGLY)
+        self.assertEqual(self.fmt("-", input=PRETTY.encode())[1].decode(), PRETTY)
+        self.assertEqual(self.fmt("-", input=UGLY.replace("\n", "\r\n").encode())[1].decode(), PRETTY)
+
+    def test_check_and_write(self):
+        ugly, pretty = self.write("ugly.json", UGLY, 0o640), self.write("pretty.json", PRETTY)
+        self.assertEqual(self.fmt("--check", pretty)[:2], (0, b""))
+        self.assertEqual(self.fmt("--check", ugly, pretty)[:2], (1, ugly.encode() + b"\n"))
+        link = os.path.join(self.dir, "link.json")
+        os.symlink("ugly.json", link)
+        status, out, _ = self.fmt("--write", "--output", "json", link, pretty)
+        self.assertEqual((status, json.loads(out)), (0, {"schema": "safe-exec/policy-fmt/v1", "files": 2, "changed": [link]}))
+        with open(ugly) as f:
+            self.assertEqual(f.read(), PRETTY)
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(os.stat(ugly).st_mode & 0o777, 0o640)
+        self.assertEqual(sorted(os.listdir(self.dir)), ["link.json", "pretty.json", "ugly.json", "ws"])
+
+    def test_every_shape_survives(self):
+        texts = ["{}", "[]", "1", '"a"', "// c\n{}", "{/*c*/}", "{ // c\n}", "[1/*a*/,/*b*/2//c\n,//d\n3]", '{"a"/*1*/:/*2*/[/*3*/]/*4*/}', '{"a":1 // x\n // y\n , // z\n"b":2}',
+                 '["//no","/*no*/","a\\"/*b"]', '{"a":[[],{},[[]]]}', "[true,false,-1]", '{"\u00e9": "\u00e9\u00e9"}', "\n\n{}\n\n/*x*/\n", '{"a":1,\n\n\n"b":2}',
+                 '{"a":"%s","b":[%s]}' % ("x" * 200, ",".join('"%d"' % i for i in range(99))), "[" * 32 + "]" * 32]
+        for text in texts:
+            status, out, err = self.fmt("-", input=text.encode())
+            self.assertEqual((status, err), (0, b""), text)
+            self.assertEqual(self.fmt("-", input=out)[1], out, text)
+            self.assertLessEqual(max(len(line) for line in out.decode().split("\n") if "xxx" not in line), 120)
+
+    def test_what_is_no_json_is_refused_and_left_alone(self):
+        bad = self.write("bad.json", '{"a": 1,}')
+        status, out, _ = self.fmt("--write", "--output", "json", bad)
+        self.assertEqual((status, json.loads(out)["error"]["location"]["line"]), (2, 1))
+        with open(bad) as f:
+            self.assertEqual(f.read(), '{"a": 1,}')
+        for arguments in ([], ["--check", "--write", bad], [bad, bad], ["--write", "-"], [os.path.join(self.dir, "none")], ["--policy", bad], ["/dev/null"]):
+            self.assertEqual(self.fmt(*arguments)[0], 2, arguments)
+
+    def test_the_shipped_policies_have_this_layout(self):
+        shipped = os.path.join(SOURCE, "policy")
+        names = [os.path.join(shipped, name) for name in os.listdir(shipped) if os.path.exists(os.path.join(shipped, name, "policy.json"))]
+        self.assertEqual(self.fmt("--check", *names)[:2], (0, b""))
 
 
 if __name__ == "__main__":

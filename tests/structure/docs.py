@@ -7,7 +7,8 @@ import subprocess
 from common import directories, finish, output_of
 
 VERBS = [["run"], ["check"], ["policy", "validate"], ["policy", "test"], ["policy", "show"],
-         ["policy", "schema"], ["policy", "diff"], ["policy", "suggest"], ["doctor"]]
+         ["policy", "schema"], ["policy", "diff"], ["policy", "suggest"],
+         ["policy", "fmt"], ["doctor"]]
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
