@@ -35,7 +35,7 @@ constexpr std::array<VerbRow, 10> kVerbs{{
     {Verb::check, "check", "", "check [OPTION]... -- COMMAND [ARG]...", "decide only; nothing is run or created"},
     {Verb::policy_validate, "policy", "validate", "policy validate [OPTION]... [POLICY]", "load a policy whole, with its examples"},
     {Verb::policy_test, "policy", "test", "policy test [OPTION]... [POLICY]", "decide every example and say which fail"},
-    {Verb::policy_show, "policy", "show", "policy show [OPTION]... [POLICY]", "say what a policy allows"},
+    {Verb::policy_show, "policy", "show", "policy show [OPTION]... [POLICY]", "say in short what a policy allows, or all about a command"},
     {Verb::policy_diff, "policy", "diff", "policy diff [OPTION]... OLD NEW", "say what NEW grants more, and what less, than OLD"},
     {Verb::policy_suggest, "policy", "suggest", "policy suggest [OPTION]... FILE", "propose what a policy lacks for these lines; writes nothing"},
     {Verb::policy_fmt, "policy", "fmt", "policy fmt [OPTION]... FILE...", "lay out policy files; prints, or changes them with --write"},
@@ -45,7 +45,7 @@ constexpr std::array<VerbRow, 10> kVerbs{{
 
 enum class Key : std::uint8_t {
   policy, var, request, cwd, timeout, std_in, env, max_stdout, max_stderr, encoding, id, explain, assume_installed,
-  narrower_than, check, write, output, help, version,
+  narrower_than, check, write, command, full, output, help, version,
 };
 
 struct OptionRow {
@@ -57,7 +57,7 @@ struct OptionRow {
   std::string_view help;
 };
 
-constexpr std::array<OptionRow, 19> kOptions{{
+constexpr std::array<OptionRow, 21> kOptions{{
     {Key::policy, "--policy", "PATH", kCommand | kPolicy | kSuggest, false, "policy file or directory"},
     {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy | kSuggest, true, "set a variable that the policy lets be set"},
     {Key::request, "--request", "FILE", kCommand, false, "read the request from a JSON file, or - for standard input"},
@@ -75,6 +75,8 @@ constexpr std::array<OptionRow, 19> kOptions{{
      "refuse a policy that grants more than this one"},
     {Key::check, "--check", "", kFmt, false, "change nothing; exit with 1 and name the files that would change"},
     {Key::write, "--write", "", kFmt, false, "put the new layout into the files"},
+    {Key::command, "--command", "NAME", bit(Verb::policy_show), false, "show everything about this command"},
+    {Key::full, "--full", "", bit(Verb::policy_show), false, "show everything about every command"},
     {Key::output, "--output", "FORMAT", kAll, false,
      "run: json, pretty, raw; check: json, pretty, text; others: text, json"},
     {Key::help, "--help", "", kAll, false, "print this help"},
@@ -185,6 +187,11 @@ Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& i
       if (value.empty()) return usage("--narrower-than takes a policy");
       into.narrower_than = value;
       return {};
+    case Key::full: into.full = true; return {};
+    case Key::command:
+      if (value.empty()) return usage("--command takes the name of a command");
+      into.command = value;
+      return {};
     case Key::check: into.check = true; return {};
     case Key::write: into.write = true; return {};
     case Key::help: into.help = true; return {};
@@ -285,6 +292,7 @@ bool on_command_line(const Request& request) {
 Expected<void> check_complete(bool separator, const Invocation& in) {
   if (in.help || in.version) return {};
   if (in.verb == Verb::none) return usage("no verb");
+  if (in.full && !in.command.empty()) return usage("--command and --full exclude each other");
   if (in.verb == Verb::policy_fmt) {
     if (in.files.empty()) return usage("policy fmt takes files or directories of policies, or - for standard input");
     if (in.check && in.write) return usage("--check and --write exclude each other");

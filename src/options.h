@@ -25,6 +25,8 @@ struct Invocation {
   std::string policy;
   std::map<std::string, std::string> variables;
   std::string narrower_than;     // a policy that must not be exceeded
+  std::string command;           // policy show: only this one
+  bool full = false;             // policy show: everything
   bool check = false;            // policy fmt: only say what would change
   bool write = false;            // policy fmt: change the files
   std::vector<std::string> files;  // operands of the verbs that take files

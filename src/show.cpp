@@ -118,11 +118,12 @@ Json node_json(const Node& node) {
 
 }  // namespace
 
-std::string show_text(const Policy& policy) {
+std::string show_text(const Policy& policy, std::string_view command_name) {
   std::string out = "policy " + policy.name;
   if (!policy.description.empty()) out += ": " + policy.description;
   out += "\n";
   for (const Command& command : policy.commands) {
+    if (!command_name.empty() && command.node.name != command_name) continue;
     out += "\n" + command.node.name;
     if (!command.node.description.empty()) out += ": " + command.node.description;
     out += "\n";
@@ -131,9 +132,10 @@ std::string show_text(const Policy& policy) {
   return out;
 }
 
-std::string show_json(const Policy& policy) {
+std::string show_json(const Policy& policy, std::string_view command_name) {
   Json commands = Json::array();
   for (const Command& command : policy.commands) {
+    if (!command_name.empty() && command.node.name != command_name) continue;
     Json entry = node_json(command.node);
     entry["path"] = command.paths;
     if (!command.effects.empty()) entry["effects"] = command.effects;

@@ -2,12 +2,18 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "model.h"
 
 namespace safe_exec {
 
-[[nodiscard]] std::string show_text(const Policy& policy);
-[[nodiscard]] std::string show_json(const Policy& policy);
+// Everything. command: only this one; empty: all.
+[[nodiscard]] std::string show_text(const Policy& policy, std::string_view command = "");
+[[nodiscard]] std::string show_json(const Policy& policy, std::string_view command = "");
+
+// Names and subcommands, in at most 2 KiB, and how to ask for more.
+[[nodiscard]] std::string show_brief_text(const Policy& policy);
+[[nodiscard]] std::string show_brief_json(const Policy& policy);
 
 }  // namespace safe_exec

@@ -13,6 +13,7 @@
 #include "policy.h"
 #include "report.h"
 #include "show.h"
+#include "suggest.h"
 #include "supervise.h"
 
 namespace safe_exec {
@@ -111,6 +112,18 @@ int examine(const Invocation& in, bool list_all) {
   return finish(in, text, status);
 }
 
+Error unknown_command(const Policy& policy, const std::string& name) {
+  std::vector<std::string> known;
+  for (const Command& command : policy.commands) known.push_back(command.node.name);
+  Error error;
+  error.code = ErrorCode::usage;
+  error.step = "usage";
+  error.nearest = nearest_name(name, known);
+  error.message = "the policy has no command " + name;
+  if (!error.nearest.empty()) error.message += "; did you mean " + error.nearest + "?";
+  return error;
+}
+
 }  // namespace
 
 int fail(const Invocation& in, const Error& error) {
@@ -155,7 +168,12 @@ int policy_test_verb(const Invocation& in) { return examine(in, true); }
 int policy_show_verb(const Invocation& in) {
   auto policy = load_whole(in);
   if (!policy) return fail(in, policy.error());
-  return finish(in, in.output == Output::json ? show_json(*policy) : show_text(*policy), 0);
+  const bool json = in.output == Output::json;
+  if (in.full || !in.command.empty()) {
+    if (!in.full && policy->find(in.command) == nullptr) return fail(in, unknown_command(*policy, in.command));
+    return finish(in, json ? show_json(*policy, in.command) : show_text(*policy, in.command), 0);
+  }
+  return finish(in, json ? show_brief_json(*policy) : show_brief_text(*policy), 0);
 }
 
 int policy_schema_verb() {

@@ -212,5 +212,47 @@ class Format(SandboxTest):
         self.assertEqual(self.fmt("--check", *names)[:2], (0, b""))
 
 
+class Show(SandboxTest):
+    def show(self, *arguments):
+        status, out, err = self.call(["policy", "show", *arguments])
+        self.assertEqual((status, err), (0, b""), out)
+        return out.decode()
+
+    def test_the_short_form_names_commands_and_subcommands(self):
+        commands = {"ls": {"path": "/bin/ls", "options": {"-l": {}}}, "sh": {"path": "/bin/sh", "decision": "deny"}, "mv": {"path": "/bin/mv", "decision": "ask"},
+                    "git": {"path": "/bin/git", "subcommands": {"log": {}, "push": {"decision": "deny"}, "add": {"decision": "ask"}}}}
+        policy = self.policy(commands, description="d")
+        self.assertEqual(self.show(policy), "policy test: d\nDetails of a command: safe-exec policy show --command NAME; of all: --full. ?: needs approval.\n\n"
+                                            "ls mv? \n\ngit: log add?\n")
+        answer = json.loads(self.show("--output", "json", policy))
+        self.assertEqual((answer["commands"], answer["subcommands"], answer["more_commands"]), (["ls", "mv?", "git"], {"git": ["log", "add?"]}, 0))
+        self.assertIn("[-l]", self.show("--command", "ls", policy))
+        self.assertNotIn("git", self.show("--command", "ls", policy))
+        self.assertEqual([c["name"] for c in json.loads(self.show("--command", "git", "--output", "json", policy))["commands"]], ["git"])
+        self.assertEqual(len(json.loads(self.show("--full", "--output", "json", policy))["commands"]), 4)
+        for arguments in (["--command", "lss"], ["--command", ""], ["--command", "ls", "--full"]):
+            self.assertEqual(self.call(["policy", "show", *arguments, policy])[0], 2)
+        self.assertIn(b"did you mean ls?", self.call(["policy", "show", "--command", "lss", policy])[2])
+
+    def test_the_short_form_is_short_for_any_policy(self):
+        sub = {"sub%d" % i: {} for i in range(30)}
+        for count, length in ((10, 60), (60, 8), (150, 8), (3000, 60)):
+            commands = {("c%d" % i).ljust(length, "x"): dict({"path": "/bin/%d" % i}, **({"subcommands": sub} if i % 3 == 0 else {})) for i in range(count)}
+            policy = self.policy(commands, description="\u00e9" * 5000)
+            for output in ("text", "json"):
+                out = self.show("--output", output, policy)
+                self.assertLessEqual(len(out.encode()), 2048, (count, output))
+                self.assertIn("c0", out)
+
+    def test_the_whole_shipped_library_is_shown_in_2_kib(self):
+        shipped = os.path.join(SOURCE, "policy")
+        for name in os.listdir(shipped):
+            if not os.path.exists(os.path.join(shipped, name, "policy.json")):
+                continue
+            out = self.show(os.path.join(shipped, name))
+            self.assertLessEqual(len(out.encode()), 2048, name)
+            self.assertNotIn("more: --full", out)
+
+
 if __name__ == "__main__":
     main()

@@ -109,11 +109,11 @@ class Policy(SandboxTest):
         self.assertEqual(self.call(["policy", "validate", self.write("x", "{}")])[0], 2)
 
     def test_show(self):
-        status, out, _ = self.call(["policy", "show", self.policy(LS)])
+        status, out, _ = self.call(["policy", "show", "--full", self.policy(LS)])
         self.assertEqual(status, 0)
         self.assertIn(b"list files", out)
         self.assertIn(b"--color", out)
-        status, out, _ = self.call(["policy", "show", "--output", "json", self.policy(LS)])
+        status, out, _ = self.call(["policy", "show", "--full", "--output", "json", self.policy(LS)])
         self.assertEqual(json.loads(out)["commands"][0]["name"], "ls")
 
     def test_schema(self):
