@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child_trace.h"
+#include "child_tree.h"
 #include "syscall.h"
 
 namespace safe_exec {
@@ -341,6 +343,8 @@ void run_command(void* argument) {
   }
   run.step = Step::no_new_privs;  // needed by the two layers that follow
   no_new_privileges(plan);
+  run.step = Step::observe;  // the filter refuses ptrace(2)
+  if (plan.observer != nullptr) must(plan, offer_to_be_observed(), run.step);
   run.step = Step::landlock;  // after the mounts: a domain forbids them
   if (plan.ruleset_fd >= 0) must(plan, call(SYS_landlock_restrict_self, plan.ruleset_fd, 0), run.step);
   run.step = Step::descriptors;
@@ -359,91 +363,6 @@ void run_command(void* argument) {
 }
 
 // ---- the end of the tree
-
-constexpr size_t kMaxTree = 4096;  // more are met in the next pass
-
-struct Tree {
-  long pids[kMaxTree];
-  size_t count;
-};
-
-void append_number(char* text, size_t& at, long number) {
-  char digits[20];
-  size_t n = 0;
-  do {
-    digits[n++] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number > 0);
-  while (n > 0) text[at++] = digits[--n];
-}
-
-void append(char* text, size_t& at, const char* more) {
-  while (*more != '\0') text[at++] = *more++;
-}
-
-// Adds the pids of a space-separated list, /proc/PID/task/TID/children of proc(5).
-void add_children(const ChildPlan& plan, const char* path, Tree& tree) {
-  const long fd = call(SYS_openat, plan.proc_fd, path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return;
-  char buffer[1024];
-  long number = 0;
-  for (long n = 0; (n = call(SYS_read, fd, buffer, sizeof buffer)) > 0;) {
-    for (long i = 0; i < n; ++i) {
-      if (buffer[i] >= '0' && buffer[i] <= '9') {
-        number = number * 10 + (buffer[i] - '0');
-      } else if (number > 0) {
-        if (tree.count < kMaxTree) tree.pids[tree.count++] = number;
-        number = 0;
-      }
-    }
-  }
-  call(SYS_close, fd);
-}
-
-struct DirEntry {  // struct linux_dirent64 of getdents64(2), which no header declares
-  uint64_t inode;
-  int64_t offset;
-  unsigned short size;
-  unsigned char type;
-  char name[1];
-};
-
-// Children of every thread of a process; pid 0: of this one.
-void add_children_of(const ChildPlan& plan, long pid, Tree& tree) {
-  char path[96];
-  size_t at = 0;
-  if (pid == 0) append(path, at, "self");
-  else append_number(path, at, pid);
-  append(path, at, "/task");
-  path[at] = '\0';
-  const long dir = call(SYS_openat, plan.proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (dir < 0) return;
-  alignas(DirEntry) char buffer[2048];
-  for (long n = 0; (n = call(SYS_getdents64, dir, buffer, sizeof buffer)) > 0;) {
-    for (long i = 0; i < n;) {
-      const auto* entry = reinterpret_cast<const DirEntry*>(buffer + i);
-      i += entry->size;
-      if (entry->name[0] < '0' || entry->name[0] > '9') continue;
-      size_t end = at;
-      path[end++] = '/';
-      append(path, end, entry->name);
-      append(path, end, "/children");
-      path[end] = '\0';
-      add_children(plan, path, tree);
-    }
-  }
-  call(SYS_close, dir);
-}
-
-size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) {
-  tree.count = 0;
-  add_children_of(plan, 0, tree);
-  for (size_t i = 0; i < tree.count; ++i) {
-    call(SYS_kill, tree.pids[i], signal);
-    add_children_of(plan, tree.pids[i], tree);
-  }
-  return tree.count;
-}
 
 // Sends the end of the command, or that it died before it executed anything.
 void report_end(const Run& run, int status) {
@@ -474,6 +393,11 @@ bool reap(const Run& run, long& command, int options, size_t* count = nullptr) {
       return false;
     }
     if (pid == 0) return true;
+    if ((status & 0xFF) == 0x7F) {  // stopped: only who is traced is reported without WUNTRACED
+      observe(*run.plan->observer, pid, status);
+      continue;
+    }
+    if (run.plan->observer != nullptr) observe_end(*run.plan->observer, pid, status);
     if (pid == command) {
       report_end(run, status);
       command = 0;
@@ -518,16 +442,17 @@ bool supervisor_gone(const ChildPlan& plan) {
   return must(plan, call(SYS_ppoll, &watch, 1, &now), Step::parent_check) > 0;
 }
 
-// Keeps report, lifeline, signal and /proc descriptors as 0 to 3 and closes everything else: above all the command's
-// pipes, whose end of file the supervisor waits for.
+// Keeps report, lifeline, signal, /proc and observation descriptors as 0 to 4 and closes everything else: above all the
+// command's pipes, whose end of file the supervisor waits for. The last two may be missing.
 void keep_only(ChildPlan& plan, int& signal_fd) {
-  int* const kept[] = {&plan.report_fd, &plan.lifeline_fd, &signal_fd, &plan.proc_fd};
-  for (int i = 0; i < 4; ++i) {
-    if (*kept[i] < 0 || *kept[i] == i) continue;
-    call(SYS_dup3, *kept[i], i, O_CLOEXEC);
-    *kept[i] = i;
+  int* const kept[] = {&plan.report_fd, &plan.lifeline_fd, &signal_fd, &plan.proc_fd,
+                       plan.observer == nullptr ? nullptr : &plan.observer->fd};
+  unsigned first = 0;
+  for (int* const fd : kept) {
+    if (fd == nullptr || *fd < 0) continue;
+    if (*fd != static_cast<int>(first)) call(SYS_dup3, *fd, first, O_CLOEXEC);
+    *fd = static_cast<int>(first++);
   }
-  const unsigned first = plan.proc_fd < 0 ? 3 : 4;
   if (plan.fd_ceiling == 0) {
     call(SYS_close_range, first, ~0U, 0);
     return;

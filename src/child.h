@@ -13,7 +13,7 @@ namespace safe_exec {
 enum class Step : uint32_t {
   fork, signals, parent_check, uid_map, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
   mount_proc, mount_enter, capabilities, subreaper, command_fork,
-  session, stdio, cwd, limits, no_new_privs, landlock, descriptors, seccomp, exec,
+  session, stdio, cwd, limits, no_new_privs, observe, landlock, descriptors, seccomp, exec,
 };
 
 // What a report says, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
@@ -75,6 +75,7 @@ struct ChildPlan {
   bool generated_code;    // memory that was written may be executed
   bool drop_bounding;     // CAP_SETPCAP is at hand
   unsigned fd_ceiling;    // 0: close_range(2) works
+  struct Observer* observer;  // null: nobody looks at the command's calls
   void* reaper_stack;     // their upper ends, aligned to 16
   void* command_stack;    // until exec
 };

@@ -81,6 +81,7 @@ Effective effective_settings(const Command& command, const std::vector<const Nod
     replace_shared(settings, *node);
     replace(settings.cwd, node->cwd);
     replace(settings.exit_ok, node->exit_ok);
+    replace(settings.repeatable, node->repeatable);
     if (node->max_args) settings.max_args = node->max_args;
   }
   return settings;

@@ -31,6 +31,7 @@ struct Effective {
   std::map<Layer, Requirement> layers;  // every layer
   std::set<Layer> demanded;             // those that the policy itself requires
   std::vector<int> exit_ok{0};
+  bool repeatable = false;
 };
 
 // nodes: the command first.

@@ -211,6 +211,7 @@ Step Evaluation::settle_limits() {
   if (!out) return out;
   plan_.limits = s.limits;
   plan_.exit_ok = s.exit_ok;
+  plan_.repeatable = s.repeatable;
   plan_.encoding = request_.encoding;
   return settle_limit("max_stderr_bytes", request_.max_stderr_bytes, s.stderr_bytes, plan_.stderr_bytes);
 }

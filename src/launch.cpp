@@ -66,6 +66,21 @@ Expected<void> open_streams(const Plan& plan, Launch& launch) {
   return {};
 }
 
+Expected<void> open_observation(const Plan& plan, Launch& launch) {
+  if (!plan.observed) return {};
+  if (!open_pipe(launch.observed)) return failed("no pipe", "pipes");
+  // Out of the way of the low numbers that the reaper gives to what it keeps.
+  const UniqueFd low = std::move(launch.observed.write);
+  launch.observed.write = UniqueFd(::fcntl(low.get(), F_DUPFD_CLOEXEC, 16));
+  if (!launch.observed.write) return failed("no pipe", "pipes");
+  set_nonblocking(launch.observed.read);
+  set_nonblocking(launch.observed.write);
+  launch.observer = std::make_unique<Observer>();
+  launch.observer->fd = launch.observed.write.get();
+  launch.child.observer = launch.observer.get();
+  return {};
+}
+
 void set_program(const Plan& plan, Launch& launch) {
   const Binary& binary = plan.binary;
   launch.child.exec_fd = binary.script ? binary.interpreter_fd.get() : binary.fd.get();
@@ -184,6 +199,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
     options.handled = landlock::handled_by(launch->ruleset.abi, plan.network).fs;
   }
   if (const auto done = open_streams(plan, *launch); !done) return tl::unexpected(done.error());
+  if (const auto done = open_observation(plan, *launch); !done) return tl::unexpected(done.error());
   set_program(plan, *launch);
   if (wanted.namespaces.mount) {
     auto root = plan_root(plan, options);
@@ -223,7 +239,7 @@ Expected<void> start_launch(Launch& launch) {
   launch.pid = static_cast<pid_t>(pid);
   launch.running = true;
   launch.pidfd = UniqueFd(pidfd);
-  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report}) pipe->write.reset();
+  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report, &launch.observed}) pipe->write.reset();
   launch.in.read.reset();
   launch.lifeline.read.reset();
   launch.input.reset();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "child.h"
+#include "child_trace.h"
 #include "confine/landlock.h"
 #include "confine/limits.h"
 #include "confine/mounts.h"
@@ -30,13 +31,14 @@ struct Launch {
   landlock::Ruleset ruleset;
   RootPlan root;
   LimitPlan limits;
-  Pipe out, err, in, report, lifeline;
+  Pipe out, err, in, report, lifeline, observed;
   UniqueFd input, proc;  // the command's stdin where it is no pipe; /proc for the sweep
   std::vector<sock_filter> filter;
   sock_fprog program{};
   std::vector<const char*> argv, envp;
   std::string uid_map, gid_map;
   std::unique_ptr<char[]> stacks;
+  std::unique_ptr<Observer> observer;
   ChildPlan child{};
   std::vector<std::string> weaker;  // what of the plan is withheld because a layer is missing
   pid_t pid = -1;

@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include <algorithm>
+
 #include <array>
 #include <cstddef>
 
@@ -81,6 +83,11 @@ const Command* Policy::find(std::string_view command_name) const {
     if (command.node.name == command_name) return &command;
   }
   return nullptr;
+}
+
+bool is_success(const Plan& plan, const Ending& ending) noexcept {
+  const auto* exited = std::get_if<Exited>(&ending);
+  return exited != nullptr && std::find(plan.exit_ok.begin(), plan.exit_ok.end(), exited->code) != plan.exit_ok.end();
 }
 
 }  // namespace safe_exec

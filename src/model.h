@@ -266,6 +266,7 @@ struct Node {
   Limits limits;
   Sandbox sandbox;
   std::optional<std::vector<int>> exit_ok;
+  std::optional<bool> repeatable;  // may be run a second time to find out why it failed
   Examples examples;
   Place place;
 };
@@ -434,6 +435,8 @@ struct Plan {
   std::map<Layer, Requirement> layers;  // every layer
   std::set<Layer> demanded;  // those that the policy itself requires: of these a part is not enough
   std::vector<int> exit_ok{0};
+  bool repeatable = false;
+  bool observed = false;  // the command's refused calls are looked at (--diagnose)
   Encoding encoding = Encoding::utf8;
   // request key -> {asked, used}, for limits that were above the policy's
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> clamped;
@@ -477,6 +480,16 @@ struct LayerStatus {
   int abi = 0;         // landlock
 };
 
+// What the confinement refused a command that failed.
+struct Blocked {
+  std::string layer;  // a layer's name, or "file_permissions", "kernel"
+  std::string call;   // system call; empty: not known
+  std::string path;   // as the command named it; empty: none
+  std::string error;  // "EACCES"
+  std::string hint;
+  bool observed = false;  // seen to happen; else concluded from what the command said
+};
+
 struct Usage {
   std::int64_t cpu_user_ms = 0, cpu_system_ms = 0, max_rss_kib = 0;
 };
@@ -486,8 +499,12 @@ struct Outcome {
   std::int64_t duration_ms = 0;
   Usage usage;
   std::vector<LayerStatus> layers;
+  std::vector<Blocked> blocked;
+  std::string diagnosis;  // what came of --diagnose
   Captured out, err;
 };
+
+[[nodiscard]] bool is_success(const Plan& plan, const Ending& ending) noexcept;
 
 // The process of a sandbox that goes last, and the memory that it uses until then.
 struct LastProcess {

@@ -44,7 +44,7 @@ constexpr std::array<VerbRow, 10> kVerbs{{
 }};
 
 enum class Key : std::uint8_t {
-  policy, var, request, cwd, timeout, std_in, env, max_stdout, max_stderr, encoding, id, explain, assume_installed,
+  policy, var, request, cwd, timeout, std_in, env, max_stdout, max_stderr, encoding, id, explain, diagnose, assume_installed,
   narrower_than, check, write, command, full, output, help, version,
 };
 
@@ -57,7 +57,7 @@ struct OptionRow {
   std::string_view help;
 };
 
-constexpr std::array<OptionRow, 21> kOptions{{
+constexpr std::array<OptionRow, 22> kOptions{{
     {Key::policy, "--policy", "PATH", kCommand | kPolicy | kSuggest, false, "policy file or directory"},
     {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy | kSuggest, true, "set a variable that the policy lets be set"},
     {Key::request, "--request", "FILE", kCommand, false, "read the request from a JSON file, or - for standard input"},
@@ -70,6 +70,7 @@ constexpr std::array<OptionRow, 21> kOptions{{
     {Key::encoding, "--encoding", "utf8|base64", kCommand, false, "how output stands in the JSON"},
     {Key::id, "--id", "TEXT", kCommand, false, "copied into the answer"},
     {Key::explain, "--explain", "", bit(Verb::check), false, "add every rule looked at and the whole confinement plan"},
+    {Key::diagnose, "--diagnose", "", bit(Verb::run), false, "when the command fails, run it once more to see what it was refused"},
     {Key::assume_installed, "--assume-installed", "", bit(Verb::check), false, "do not look at the binary itself"},
     {Key::narrower_than, "--narrower-than", "BASE", bit(Verb::check) | bit(Verb::policy_validate), false,
      "refuse a policy that grants more than this one"},
@@ -182,6 +183,7 @@ Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& i
     case Key::cwd: request.cwd = std::string(value); return {};
     case Key::id: request.id = value; return {};
     case Key::explain: into.explain = true; return {};
+    case Key::diagnose: into.diagnose = true; return {};
     case Key::assume_installed: into.assume_installed = true; return {};
     case Key::narrower_than:
       if (value.empty()) return usage("--narrower-than takes a policy");

@@ -32,6 +32,7 @@ struct Invocation {
   std::vector<std::string> files;  // operands of the verbs that take files
   std::string request_file;      // "-": standard input
   bool explain = false;
+  bool diagnose = false;
   bool assume_installed = false;
   Request request;               // of run and check, when it stands on the command line
 };

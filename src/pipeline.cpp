@@ -6,6 +6,7 @@
 #include "beneath.h"
 #include "ceiling.h"
 #include "confine/failure.h"
+#include "diagnose.h"
 #include "evaluate.h"
 #include "input.h"
 #include "policy.h"
@@ -106,8 +107,9 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   // While an unused output file may still have to be removed, nobody of the tree may be left.
   const bool creates = std::any_of(plan.grants.begin(), plan.grants.end(),
                                    [](const Grant& grant) { return grant.access == PathAccess::create; });
-  auto outcome = execute(plan, std::move(*settled), creates ? nullptr : &result.last);
+  auto outcome = execute(plan, *settled, creates || in.diagnose ? nullptr : &result.last);
   if (!outcome) return tl::make_unexpected(outcome.error());
+  if (in.diagnose && !is_success(plan, outcome->ending)) diagnose(plan, *settled, *outcome);
   result.outcome = std::move(*outcome);
   return {};
 }

@@ -177,7 +177,7 @@ void postpone(PolicyContext& /*context*/, const Item& item, Node& /*out*/) {
 }
 
 using NodeField = Field<Node, PolicyContext>;
-constexpr std::array<NodeField, 25> kNodeFields{{
+constexpr std::array<NodeField, 26> kNodeFields{{
     {"syntax", [](PolicyContext&, const Item& v, Node& out) { out.syntax = read_enum<SyntaxName>(v, kSyntaxNames); }},
     {"permute", [](PolicyContext&, const Item& v, Node& out) { out.permute = read_bool(v); }},
     {"end_of_options", [](PolicyContext&, const Item& v, Node& out) { out.end_of_options = read_bool(v); }},
@@ -204,6 +204,7 @@ constexpr std::array<NodeField, 25> kNodeFields{{
     {"limits", [](PolicyContext& c, const Item& v, Node& out) { out.limits = read_limits(c, v); }},
     {"sandbox", [](PolicyContext& c, const Item& v, Node& out) { out.sandbox = read_sandbox(c, v); }},
     {"exit_ok", read_exit_ok},
+    {"repeatable", [](PolicyContext&, const Item& v, Node& out) { out.repeatable = read_bool(v); }},
     {"examples", read_examples},
 }};
 

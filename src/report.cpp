@@ -188,6 +188,19 @@ Json policy_json(const Result& result) {
   return Object(2).put("name", printable(result.policy_name)).put("sha256", result.policy_sha256).take();
 }
 
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(printable(text)); }
+
+Json blocked_json(const Blocked& one) {
+  return Object(6)
+      .put("layer", one.layer)
+      .put("call", text_or_null(one.call))
+      .put("path", text_or_null(one.path))
+      .put("errno", one.error)
+      .put("observed", one.observed)
+      .put("hint", printable(one.hint))
+      .take();
+}
+
 Json sandbox_json(const std::optional<Outcome>& outcome) {
   Object layers(kLayerCount);
   Json degraded = Json::array();
@@ -207,7 +220,14 @@ Json sandbox_json(const std::optional<Outcome>& outcome) {
                              .take());
     }
   }
-  return Object(2).put("layers", layers.take()).put("degraded", std::move(degraded)).take();
+  Json blocked = Json::array();
+  if (outcome) {
+    for (const Blocked& one : outcome->blocked) blocked.push_back(blocked_json(one));
+  }
+  Object sandbox(4);
+  sandbox.put("layers", layers.take()).put("degraded", std::move(degraded)).put("blocked", std::move(blocked));
+  if (outcome && !outcome->diagnosis.empty()) sandbox.put("diagnosis", printable(outcome->diagnosis));
+  return sandbox.take();
 }
 
 Json ending_json(const Ending& ending) {
@@ -237,11 +257,7 @@ Json outcome_json(const Result& result) {
 }
 
 bool succeeded(const Result& result) {
-  if (!result.outcome || !result.plan) return false;
-  const auto* exited = std::get_if<Exited>(&result.outcome->ending);
-  if (exited == nullptr) return false;
-  const std::vector<int>& ok = result.plan->exit_ok;
-  return std::find(ok.begin(), ok.end(), exited->code) != ok.end();
+  return result.outcome && result.plan && is_success(*result.plan, result.outcome->ending);
 }
 
 Json usage_json(const Usage& usage) {

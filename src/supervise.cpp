@@ -18,6 +18,7 @@
 
 #include "confine/failure.h"
 #include "confine/seccomp.h"
+#include "diagnose.h"
 #include "launch.h"
 #include "watch.h"
 
@@ -68,6 +69,7 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::stdio:
     case Step::cwd:
     case Step::no_new_privs:
+    case Step::observe:
     case Step::descriptors:
     case Step::exec: break;
   }
@@ -326,6 +328,7 @@ Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& lau
   }
   outcome.out = std::move(watched.out);
   outcome.err = std::move(watched.err);
+  outcome.blocked = plan.observed ? explain_refused(plan, launch, watched.refused) : conclude_blocked(plan, outcome);
   return outcome;
 }
 

@@ -84,6 +84,7 @@ class Watcher {
       drain(err_);
       launch_.running = seen_.lingering = !reap();
     }
+    read_refused();
     if (blind_ != 0) {
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "the command could not be watched", "poll", blind_));
     }
@@ -107,7 +108,7 @@ class Watcher {
     Capture capture;
     bool large = false;
   };
-  enum Slot { report, process, out, err, in, source, stop, reader, slots };
+  enum Slot { report, process, out, err, in, source, stop, reader, observed, slots };
 
   int open_stop_signals() {
     sigset_t signals;
@@ -158,6 +159,7 @@ class Watcher {
     fds[source] = {inherits() && feed_.empty() ? STDIN_FILENO : -1, POLLIN, 0};
     fds[stop] = {stop_fd, POLLIN, 0};
     fds[reader] = {unread_ ? -1 : STDOUT_FILENO, 0, 0};  // POLLERR needs no asking, poll(2)
+    fds[observed] = {launch_.observed.read.get(), POLLIN, 0};
     if (plan_.stdin_plan.kind == StdinPlan::Kind::text && feed_.empty()) launch_.in.write.reset();  // all is written
     const int ready = ::poll(fds.data(), fds.size(), wait_ms());
     if (ready < 0 && errno != EINTR && errno != EAGAIN) {
@@ -175,6 +177,7 @@ class Watcher {
     if (fds[in].revents != 0) write_input();
     if (fds[source].revents != 0) read_input();
     if (fds[report].revents != 0) read_reports();
+    if (fds[observed].revents != 0) read_refused();
     if (fds[process].revents != 0) {
       gone_ = true;
       gone_at_ = now_ms();
@@ -232,6 +235,20 @@ class Watcher {
       const auto count = static_cast<std::size_t>(size) / sizeof(Message);
       malformed_ |= static_cast<std::size_t>(size) % sizeof(Message) != 0;
       for (std::size_t i = 0; i < count; ++i) take(messages[i]);
+    }
+  }
+
+  void read_refused() {
+    RefusedCall one{};
+    while (launch_.observed.read) {
+      const ssize_t size = ::read(launch_.observed.read.get(), &one, sizeof one);
+      if (size == sizeof one && seen_.refused.size() < kMaxRefused) {
+        seen_.refused.push_back(one);
+      } else if (size >= 0 || (errno != EAGAIN && errno != EINTR)) {
+        launch_.observed.read.reset();
+      } else if (errno == EAGAIN) {
+        return;
+      }
     }
   }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "child.h"
+#include "child_trace.h"
 #include "launch.h"
 #include "model.h"
 
@@ -16,6 +17,7 @@ struct Watched {
   std::optional<Message> failed;  // a set-up step; then no command was started
   std::optional<Message> ended;   // the command's end
   std::vector<Message> notes;
+  std::vector<RefusedCall> refused;  // of an observed command
   bool timed_out = false;
   std::string over_limit;         // the tree, or a process of it, was killed because it had too much of this
   bool stopped_over_limit = false;  // the whole tree was

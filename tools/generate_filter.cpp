@@ -316,7 +316,19 @@ void write_filter(const Table& table, const char* path) {
   }
   out << "};\n}  // namespace\n\nstd::span<const sock_filter> filter_template() noexcept { return kFilter; }\n"
          "std::span<const PatchPoint> filter_patches() noexcept { return kPatches; }\n"
-         "std::span<const SyscallRow> syscall_table() noexcept { return kTable; }\n}  // namespace safe_exec\n";
+         "std::span<const SyscallRow> syscall_table() noexcept { return kTable; }\n\n";
+  // Names without pointers, which a position-independent program would have to relocate at every start.
+  out << "std::string_view syscall_name(std::uint32_t number) noexcept {\n  static constexpr char kNames[] =\n";
+  for (const auto& [number, row] : table) out << "      \"" << number << ' ' << row.name << ";\"\n";
+  out << "      ;\n  std::string_view rest(kNames);\n"
+         "  while (!rest.empty()) {\n"
+         "    const std::string_view entry = rest.substr(0, rest.find(';'));\n"
+         "    rest.remove_prefix(entry.size() + 1);\n"
+         "    std::uint32_t value = 0;\n"
+         "    std::size_t at = 0;\n"
+         "    for (; entry[at] != ' '; ++at) value = value * 10 + static_cast<std::uint32_t>(entry[at] - '0');\n"
+         "    if (value == number) return entry.substr(at + 1);\n"
+         "  }\n  return {};\n}\n}  // namespace safe_exec\n";
   out.close();
   if (!out) die(std::string("cannot write ") + path);
 }

@@ -90,6 +90,7 @@ std::string step_name(Step step) {
     case Step::cwd: return "cwd";
     case Step::limits: return "limits";
     case Step::no_new_privs: return "no_new_privs";
+    case Step::observe: return "observe";
     case Step::landlock: return "landlock";
     case Step::descriptors: return "descriptors";
     case Step::seccomp: return "seccomp";

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include <cstdint>
 #include <span>
@@ -40,6 +41,7 @@ struct SyscallRow {
 [[nodiscard]] std::span<const sock_filter> filter_template() noexcept;
 [[nodiscard]] std::span<const PatchPoint> filter_patches() noexcept;
 [[nodiscard]] std::span<const SyscallRow> syscall_table() noexcept;  // read by tests; absent from the release binary
+[[nodiscard]] std::string_view syscall_name(std::uint32_t number) noexcept;  // empty: unknown
 
 struct FilterChoice {
   bool metadata = false;  // metadata calls pass
@@ -54,5 +56,8 @@ struct FilterChoice {
 };
 
 [[nodiscard]] std::vector<sock_filter> make_filter(const FilterChoice& choice);
+
+// What the filter answers to a call: SECCOMP_RET_*, with its data. What it does not understand of a filter is a kill.
+[[nodiscard]] std::uint32_t filter_verdict(std::span<const sock_filter> filter, const seccomp_data& about) noexcept;
 
 }  // namespace safe_exec

@@ -1,9 +1,6 @@
 """Code that runs between clone and exec shares the supervisor's memory: raw system calls only, and nothing of libc that
 allocates, locks, or touches errno."""
 
-import pathlib
-import sys
-
 from common import directories, finish, output_of
 
 ALLOWED = {
@@ -13,14 +10,22 @@ ALLOWED = {
 
 def main():
     _, build = directories()
-    objects = [pathlib.Path(sys.argv[3])] if len(sys.argv) == 4 else sorted(build.rglob("child.cpp.o"))
-    if len(objects) != 1:
-        raise SystemExit(f"{build}: {len(objects)} objects of child.cpp, expected one")
-    symbols = [line.split()[-1] for line in output_of("nm", "-u", str(objects[0])).splitlines() if line.strip()]
+    objects = sorted((build / "CMakeFiles" / "safe_exec_child.dir").rglob("*.o"))
+    names = {path.name for path in objects}
+    if names != {"child.cpp.o", "child_trace.cpp.o", "child_tree.cpp.o"}:
+        raise SystemExit(f"{build}: the objects of the code after the fork are {sorted(names)}")
+    defined, needed = set(), {}
+    for path in objects:
+        for line in output_of("nm", str(path)).splitlines():
+            kind, symbol = line.split()[-2:]
+            if kind == "U":
+                needed[symbol] = path.name
+            else:
+                defined.add(symbol)
     ignored = {"_GLOBAL_OFFSET_TABLE_"}  # a linker symbol, not a call
-    problems = [f"child.cpp needs {symbol}, which it may not call"
-                for symbol in symbols if symbol not in ALLOWED | ignored]
-    finish(problems, len(symbols))
+    problems = [f"{name} needs {symbol}, which it may not call"
+                for symbol, name in needed.items() if symbol not in ALLOWED | ignored | defined]
+    finish(problems, len(needed))
 
 
 main()

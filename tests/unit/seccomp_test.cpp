@@ -40,6 +40,7 @@ std::uint32_t ask(const std::vector<sock_filter>& filter, long number, const Arg
   for (std::size_t i = 0; i < arguments.size(); ++i) data.args[i] = arguments[i];
   const auto verdict = test::evaluate(filter, data);
   REQUIRE(verdict.has_value());
+  REQUIRE(filter_verdict(filter, data) == *verdict);  // what the diagnosis reads of the filter
   return *verdict;
 }
 

@@ -1,0 +1,43 @@
+// Level 4. Observes a command's refused system calls for a diagnosis. After the fork: system calls only.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace safe_exec {
+
+// One refused call, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
+struct RefusedCall {
+  enum Kind : uint32_t { error = 1, killed = 2 };  // killed: by the filter, with SIGSYS
+  uint32_t kind;
+  uint32_t number;
+  uint32_t architecture;  // AUDIT_ARCH_*
+  int32_t error_number;
+  uint64_t instruction;
+  uint64_t arguments[6];
+  char text[256];         // the path or the socket address it was about; empty: none, or it could not be read
+};
+
+struct TracedTask {
+  long pid;  // 0: free
+  RefusedCall call;
+};
+inline constexpr size_t kTracedTasks = 64;    // what more there are is let run unseen
+inline constexpr uint32_t kMaxRefused = 512;  // and no more than that is told
+
+struct Observer {
+  int fd;          // non-blocking
+  bool started;    // the command has executed
+  uint32_t told;
+  TracedTask tasks[kTracedTasks];
+};
+
+// In the command, before the filter is loaded. The negative error of ptrace(2), or 0.
+[[nodiscard]] long offer_to_be_observed() noexcept;
+
+// In the reaper: looks at one that wait4(2) says is stopped, and lets it go on.
+void observe(Observer& observer, long pid, int status) noexcept;
+// And at one that has ended.
+void observe_end(Observer& observer, long pid, int status) noexcept;
+
+}  // namespace safe_exec

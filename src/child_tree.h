@@ -1,0 +1,20 @@
+// Level 4. The descendants of the reaper where no pid namespace holds them together. After the fork: system calls only.
+#pragma once
+
+#include <stddef.h>
+
+#include "child.h"
+
+namespace safe_exec {
+
+inline constexpr size_t kMaxTree = 4096;  // more are met in the next pass
+
+struct Tree {
+  long pids[kMaxTree];
+  size_t count;
+};
+
+// Sends a signal to every descendant of this process that plan.proc_fd, a descriptor of /proc, shows. Returns how many.
+size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) noexcept;
+
+}  // namespace safe_exec

@@ -1,0 +1,219 @@
+#include "diagnose.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "beneath.h"
+#include "confine/seccomp.h"
+#include "supervise.h"
+
+namespace safe_exec {
+namespace {
+
+constexpr std::size_t kMaxBlocked = 20;
+// Files that every program looks for and does without.
+constexpr std::array<std::string_view, 6> kOftenAbsent{"/etc/ld.so.preload", "glibc-hwcaps", "/locale/", "/gconv/",
+                                                       "/etc/selinux", "/sys/fs/selinux"};
+
+bool holds(const Outcome& outcome, Layer layer) {
+  const auto found = std::ranges::find(outcome.layers, layer, &LayerStatus::layer);
+  return found != outcome.layers.end() && found->state != LayerState::not_enforced && found->state != LayerState::off;
+}
+
+std::string error_name(int error) {
+  const char* const name = ::strerrorname_np(error);  // glibc 2.32
+  return name != nullptr ? name : std::to_string(error);
+}
+
+// ---- one observed call
+
+struct Observed {
+  std::string call;
+  std::string path;  // absolute where that can be known
+  bool executes = false, writes = false, is_socket = false;
+};
+
+std::string socket_path(const RefusedCall& refused) {
+  sockaddr_un address{};
+  static_assert(sizeof address <= sizeof refused.text);
+  std::memcpy(&address, refused.text, sizeof address);
+  if (address.sun_family != AF_UNIX) return {};
+  const std::size_t size = ::strnlen(address.sun_path, sizeof address.sun_path);
+  return std::string(address.sun_path, size);
+}
+
+Observed read(const Plan& plan, const RefusedCall& refused) {
+  Observed seen;
+  seen.call = syscall_name(refused.number);
+  seen.is_socket = seen.call == "connect" || seen.call == "bind" || seen.call == "socket";
+  seen.executes = seen.call == "execve" || seen.call == "execveat";
+  if (seen.call == "connect" || seen.call == "bind") seen.path = socket_path(refused);
+  else seen.path = refused.text;
+  if (seen.call == "open") seen.writes = (refused.arguments[1] & (O_ACCMODE | O_CREAT)) != 0;
+  else if (seen.call == "openat") seen.writes = (refused.arguments[2] & (O_ACCMODE | O_CREAT)) != 0;
+  else seen.writes = !seen.executes && !seen.call.ends_with("stat") && seen.call.find("access") == std::string::npos;
+  const bool from_cwd = static_cast<int>(refused.arguments[0]) == AT_FDCWD;
+  const bool at = seen.call.ends_with("at") || seen.call.ends_with("at2") || seen.call == "statx";
+  if (!seen.path.empty() && seen.path.front() != '/' && (from_cwd || !at)) seen.path = child_path(plan.cwd, seen.path);
+  return seen;
+}
+
+bool is_granted(const Plan& plan, std::string_view path) {
+  return std::ranges::any_of(plan.grants, [&](const Grant& grant) {
+    const auto below = [&](const std::string& name) {
+      return !name.empty() && (grant.directory ? is_within(path, name) : path == name);
+    };
+    return below(grant.path) || below(grant.given);
+  });
+}
+
+// Whether the file's own mode lets this user, without capabilities, do it. nullopt: it cannot be looked at.
+std::optional<bool> mode_allows(const Observed& seen) {
+  struct stat status {};
+  if (::stat(seen.path.c_str(), &status) != 0) return std::nullopt;
+  const unsigned wanted = seen.executes ? 1 : seen.writes ? 2 : 4;
+  const unsigned shift = status.st_uid == ::geteuid() ? 6 : status.st_gid == ::getegid() ? 3 : 0;
+  return (status.st_mode >> shift & wanted) == wanted;
+}
+
+std::string hint_of_filter(const Observed& seen) {
+  if (seen.is_socket) return "no socket of this kind is granted (sandbox.network, sandbox.unix_sockets)";
+  if (seen.executes) return "no further program may be executed (sandbox.exec)";
+  if (seen.call.find("ch") == 0 || seen.call.find("fch") == 0 || seen.call.find("utime") != std::string::npos ||
+      seen.call.find("xattr") != std::string::npos) {
+    return "metadata may be changed only where the policy grants a write, and in a minimal root";
+  }
+  if (seen.call == "mmap" || seen.call == "mprotect" || seen.call == "memfd_create") {
+    return "memory that was written may not be executed (sandbox.syscalls \"jit\" lets it)";
+  }
+  return "the system call filter refuses this call";
+}
+
+// Empty layer: not the confinement's doing.
+Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused) {
+  const Observed seen = read(plan, refused);
+  Blocked out{"", seen.call, seen.path, error_name(refused.error_number), "", true};
+  if (refused.kind == RefusedCall::killed) {
+    out.layer = layer_name(Layer::seccomp);
+    out.error = "SIGSYS";
+    out.hint = "a system call of another architecture ends the command";
+    return out;
+  }
+  seccomp_data about{static_cast<int>(refused.number), refused.architecture, refused.instruction, {}};
+  std::copy(std::begin(refused.arguments), std::end(refused.arguments), about.args);
+  const std::uint32_t verdict = filter_verdict(launch.filter, about);
+  const auto as_the_filter = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(refused.error_number);
+  if (!launch.filter.empty() && verdict == as_the_filter) {
+    out.layer = layer_name(Layer::seccomp);
+    out.hint = hint_of_filter(seen);
+    return out;
+  }
+  const bool minimal_root = launch.wanted.namespaces.mount;
+  switch (refused.error_number) {
+    case EROFS:
+      out.layer = layer_name(Layer::mount_namespace);
+      out.hint = "mounted read-only: the policy grants no write here";
+      return out;
+    case ENOENT:
+      if (!minimal_root || seen.path.empty() || is_granted(plan, seen.path)) return out;
+      if (std::ranges::any_of(kOftenAbsent, [&](auto part) { return seen.path.find(part) != std::string::npos; })) return out;
+      out.layer = layer_name(Layer::mount_namespace);
+      out.hint = "not granted, so it is not there for the command";
+      return out;
+    case EACCES:
+    case EPERM: break;
+    default: return out;
+  }
+  if (seen.path.empty() || refused.error_number == EPERM) {
+    out.layer = "kernel";
+    out.hint = "the command has no capability and no rights over what is not its own";
+    return out;
+  }
+  const bool by_mode = mode_allows(seen) == false;
+  out.layer = by_mode || !launch.wanted.landlock ? "file_permissions" : std::string(layer_name(Layer::landlock));
+  out.hint = by_mode ? "the file's own mode refuses it to this user"
+                     : std::string("the policy grants no ") + (seen.executes ? "execution" : seen.writes ? "write" : "read") + " of it";
+  return out;
+}
+
+bool same(const Blocked& a, const Blocked& b) {
+  return a.layer == b.layer && a.call == b.call && a.path == b.path && a.error == b.error;
+}
+
+bool says(const Captured& captured, std::string_view text) {
+  return captured.head.find(text) != std::string::npos || captured.tail.find(text) != std::string::npos;
+}
+
+}  // namespace
+
+std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, std::span<const RefusedCall> refused) {
+  std::vector<Blocked> found, absent;
+  for (auto one = refused.rbegin(); one != refused.rend(); ++one) {  // the last ones are the nearest to the failure
+    Blocked blocked = judge(plan, launch, *one);
+    if (blocked.layer.empty()) continue;
+    auto& list = one->error_number == ENOENT || one->error_number == ENOSYS ? absent : found;
+    if (std::ranges::none_of(list, [&](const Blocked& known) { return same(known, blocked); })) list.push_back(std::move(blocked));
+  }
+  std::ranges::move(absent, std::back_inserter(found));
+  if (found.size() > kMaxBlocked) found.erase(found.begin() + kMaxBlocked, found.end());
+  return found;
+}
+
+std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) {
+  if (const auto* signaled = std::get_if<Signaled>(&outcome.ending); signaled != nullptr && signaled->number == SIGSYS) {
+    return {{std::string(layer_name(Layer::seccomp)), "", "", "SIGSYS",
+             "a system call of another architecture ends the command", true}};
+  }
+  if (is_success(plan, outcome.ending) || std::get_if<Exited>(&outcome.ending) == nullptr) return {};
+  const std::string more = plan.repeatable ? "; --diagnose says which call, and on what" : "";
+  const bool landlock = holds(outcome, Layer::landlock);
+  const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
+  const std::array<std::pair<int, Blocked>, 3> known{{
+      {EACCES, {files, "", "", "EACCES", "the policy grants no such access to the file, or its own mode does not" + more, false}},
+      {EPERM, {std::string(layer_name(Layer::seccomp)), "", "", "EPERM", "the system call filter, or a missing capability, refuses it" + more, false}},
+      {EROFS, {std::string(layer_name(Layer::mount_namespace)), "", "", "EROFS", "mounted read-only: the policy grants no write there" + more, false}},
+  }};
+  std::vector<Blocked> blocked;
+  for (const auto& [error, one] : known) {
+    if (says(outcome.err, ::strerrordesc_np(error))) blocked.push_back(one);
+  }
+  return blocked;
+}
+
+void diagnose(Plan& plan, const std::vector<LayerStatus>& already, Outcome& outcome) {
+  if (!plan.repeatable) {
+    outcome.diagnosis = "not made: the policy does not say that this command may be repeated";
+    return;
+  }
+  if (plan.stdin_plan.kind == StdinPlan::Kind::inherit) {
+    outcome.diagnosis = "not made: standard input cannot be read twice";
+    return;
+  }
+  if (plan.stdin_plan.file) (void)::lseek(plan.stdin_plan.file.get(), 0, SEEK_SET);
+  plan.observed = true;
+  auto again = execute(plan, already);
+  plan.observed = false;
+  if (!again) {
+    outcome.diagnosis = "not made: " + again.error().step + ": " + again.error().message;
+    return;
+  }
+  outcome.blocked = std::move(again->blocked);
+  outcome.diagnosis = is_success(plan, again->ending) ? "the second run did not fail"
+                      : outcome.blocked.empty()       ? "the second run failed too, and the confinement refused it nothing"
+                                                      : "seen in a second run";
+}
+
+}  // namespace safe_exec

@@ -1,0 +1,112 @@
+"""What the result says of a command that its confinement got in the way of: without and with a second, observed run."""
+import os
+import unittest
+
+import outer
+from harness import SHELL, SandboxTest, main
+
+HELPERS = ["/usr/bin/cat", "/usr/bin/chmod", "/usr/bin/touch", "/usr/bin/setsid", "/usr/bin/sleep"]
+NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
+
+
+class Diagnose(SandboxTest):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.dir, 0o755)
+        self.file = self.write("ws/file", "text\n")
+        self.secret = self.write("secret", "hunter2\n")
+
+    def run_it(self, script, *options, repeatable=True, layers=None, **sandbox):
+        node = {"repeatable": repeatable, "sandbox": dict({"exec": HELPERS, "read": [self.ws], "layers": layers or {}}, **sandbox)}
+        return self.run_shell(script, *options, node=node)[1]
+
+    def blocked(self, script, **named):
+        result = self.run_it(script, "--diagnose", **named)
+        self.assertFalse(result["success"], result)
+        self.assertEqual(result["sandbox"]["diagnosis"], "seen in a second run", result)
+        for one in result["sandbox"]["blocked"]:
+            self.assertEqual(list(one), ["layer", "call", "path", "errno", "observed", "hint"])
+            self.assertIs(one["observed"], True)
+            self.assertTrue(one["hint"], one)
+        return [(one["layer"], one["call"], one["path"], one["errno"]) for one in result["sandbox"]["blocked"]]
+
+    def test_each_layer_is_named_with_the_call_and_the_path(self):
+        self.assertIn(("mount_namespace", "openat", self.secret, "ENOENT"), self.blocked("cat " + self.secret))
+        self.assertIn(("mount_namespace", "openat", self.file, "EROFS"), self.blocked("echo x > " + self.file))
+        self.assertIn(("seccomp", "fchmodat", self.file, "EPERM"), self.blocked("chmod 777 " + self.file))
+        self.assertIn(("mount_namespace", "execve", "/usr/bin/id", "ENOENT"), self.blocked("/usr/bin/id"))
+
+    def test_landlock_is_named_where_it_alone_is_there(self):
+        self.assertIn(("landlock", "openat", self.secret, "EACCES"), self.blocked("cat " + self.secret, layers=NO_NAMESPACES))
+        self.assertIn(("landlock", "openat", self.file, "EACCES"), self.blocked("echo x > " + self.file, layers=NO_NAMESPACES))
+        self.assertIn(("landlock", "execve", "/usr/bin/id", "EACCES"), self.blocked("/usr/bin/id", layers=NO_NAMESPACES))
+
+    def test_a_files_own_mode_is_not_blamed_on_a_layer(self):
+        os.chmod(self.file, 0)
+        found = self.blocked("cat " + self.file)
+        self.assertIn(("file_permissions", "openat", self.file, "EACCES"), found)
+
+    def test_what_was_refused_to_a_child_is_seen_too(self):
+        found = self.blocked("( /usr/bin/setsid /usr/bin/cat %s ) & wait $!; exit 3" % self.secret)
+        self.assertIn(("mount_namespace", "openat", self.secret, "ENOENT"), found)
+
+    def test_the_second_run_is_confined_as_the_first(self):
+        for layers in ({}, NO_NAMESPACES):
+            result = self.run_it("cat %s; chmod 777 %s; echo x > %s; exit 7" % (self.secret, self.file, self.file), "--diagnose", layers=layers)
+            self.assertEqual(result["exit_code"], 7)
+            self.assertNotIn("hunter2", result["stdout"])
+            with open(self.file) as f:
+                self.assertEqual(f.read(), "text\n")
+            self.assertEqual(os.stat(self.file).st_mode & 0o777, 0o644)
+
+    def test_only_what_the_policy_marks_is_run_again(self):
+        mark = os.path.join(self.ws, "runs")
+        result = self.run_it("echo run >> %s; exit 1" % mark, "--diagnose", repeatable=False, write=[self.ws])
+        self.assertIn("may be repeated", result["sandbox"]["diagnosis"])
+        with open(mark) as f:
+            self.assertEqual(f.read(), "run\n")
+
+    def test_a_success_is_not_run_again_and_neither_is_it_without_being_asked(self):
+        mark = os.path.join(self.ws, "runs")
+        for script, options in (("echo run >> %s" % mark, ["--diagnose"]), ("echo run >> %s; exit 1" % mark, [])):
+            result = self.run_it(script, *options, write=[self.ws])
+            self.assertNotIn("diagnosis", result["sandbox"])
+        with open(mark) as f:
+            self.assertEqual(f.read(), "run\nrun\n")
+
+    def test_standard_input_is_given_twice_or_no_second_run_is_made(self):
+        node = {"repeatable": True, "stdin": "text", "sandbox": {"exec": HELPERS}}
+        policy = self.policy({"dash": dict(SHELL, **node)})
+        status, result = self.run_json(policy, ["dash", "-c", "read word; cat /etc/$word"], "--diagnose", "--stdin", "-", input=b"shadow\n")
+        self.assertIn("cannot be read twice", result["sandbox"]["diagnosis"])
+        request = '{"argv": ["dash", "-c", "read word; cat /etc/$word"], "stdin": "shadow\\n"}'
+        status, out, _ = self.call(["run", "--policy", policy, "--diagnose", "--request", "-"], input=request.encode())
+        self.assertIn(b'"path":"/etc/shadow"', out)
+
+    def test_without_a_second_run_the_layer_is_concluded_from_what_was_said(self):
+        result = self.run_it("chmod 777 " + self.file)
+        self.assertEqual([(one["layer"], one["errno"], one["observed"]) for one in result["sandbox"]["blocked"]], [("seccomp", "EPERM", False)])
+        self.assertIn("--diagnose", result["sandbox"]["blocked"][0]["hint"])
+        result = self.run_it("cat " + self.secret, layers=NO_NAMESPACES)
+        self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("landlock", "EACCES")])
+        self.assertEqual(self.run_it("exit 1")["sandbox"]["blocked"], [])
+
+    def test_a_time_limit_holds_in_the_second_run(self):
+        result = self.run_it("cat %s; kill -STOP $$; while :; do :; done" % self.secret, "--diagnose", "--timeout", "400ms")
+        self.assertEqual(result["outcome"]["type"], "timed_out")
+        self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
+
+    def test_a_flood_of_refusals_is_bounded(self):
+        result = self.run_it("i=0; while [ $i -lt 3000 ]; do [ -e /nowhere/$i ]; i=$((i+1)); done; exit 1", "--diagnose")
+        self.assertEqual(len(result["sandbox"]["blocked"]), 20)
+
+    def test_no_second_run_where_observation_is_refused(self):
+        result = self.run_shell("cat /etc/shadow", "--diagnose", node={"repeatable": True, "sandbox": {"exec": HELPERS}},
+                                preexec_fn=lambda: outer.refuse({"ptrace": 1}))[1]
+        self.assertEqual(result["exit_code"], 1)
+        self.assertIn("not made: ", result["sandbox"]["diagnosis"])
+        self.assertIn("observe", result["sandbox"]["diagnosis"])
+
+
+if __name__ == "__main__":
+    main()
