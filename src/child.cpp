@@ -353,6 +353,10 @@ void run_command(void* argument) {
   // shared until exec keeps it, and so would a later command of this process: a supervisor that runs several needs care.
   if (!plan.generated_code) call(SYS_prctl, PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN);
   run.step = Step::seccomp;  // last: it refuses most of what stands above
+  if (plan.fallback_filter != nullptr) {
+    plan.fallback_filter->filter[plan.own_pid].k = static_cast<uint32_t>(call(SYS_getpid));
+    must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.fallback_filter), run.step);
+  }
   if (plan.filter != nullptr) must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.filter), run.step);
   run.step = Step::exec;
   const bool by_path = plan.exec_path != nullptr;

@@ -59,6 +59,8 @@ struct ChildPlan {
   int report_fd, lifeline_fd, lifeline_writer, proc_fd;
   int ruleset_fd;       // -1: no Landlock
   const sock_fprog* filter;  // null: no seccomp
+  const sock_fprog* fallback_filter;  // null: the other layers leave nothing to it
+  size_t own_pid;           // its instruction that is given the command's pid
   const char* uid_map;  // null: no user namespace
   const char* gid_map;
   const char* pid_max;  // null: not written

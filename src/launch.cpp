@@ -151,6 +151,13 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
   launch.program = {static_cast<unsigned short>(launch.filter.size()), launch.filter.data()};
   launch.child.filter = &launch.program;
   launch.child.exec_magic = choice.magic;
+  const Namespaces& namespaces = launch.wanted.namespaces;
+  launch.fallback = {!namespaces.pid && launch.ruleset.abi < 6, !namespaces.mount && launch.ruleset.abi < 3};
+  if (!launch.fallback.signals && !launch.fallback.truncation) return {};
+  launch.fallback_filter = make_fallback_filter(launch.fallback);
+  launch.fallback_program = {static_cast<unsigned short>(launch.fallback_filter.size()), launch.fallback_filter.data()};
+  launch.child.fallback_filter = &launch.fallback_program;
+  launch.child.own_pid = kOwnPid;
   return {};
 }
 

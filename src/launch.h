@@ -12,6 +12,7 @@
 #include "confine/limits.h"
 #include "confine/mounts.h"
 #include "confine/namespaces.h"
+#include "confine/seccomp.h"
 #include "fd.h"
 #include "model.h"
 
@@ -35,6 +36,9 @@ struct Launch {
   UniqueFd input, proc;  // the command's stdin where it is no pipe; /proc for the sweep
   std::vector<sock_filter> filter;
   sock_fprog program{};
+  Fallback fallback;
+  std::vector<sock_filter> fallback_filter;
+  sock_fprog fallback_program{};
   std::vector<const char*> argv, envp;
   std::string uid_map, gid_map;
   std::unique_ptr<char[]> stacks;

@@ -38,7 +38,7 @@ constexpr Layer kSeccompLayer[] = {Layer::seccomp};
 constexpr Layer kLimitsLayer[] = {Layer::limits};
 
 // Errors by which a host says "not here". Others (a grant that vanished, memory, descriptors) are failures.
-bool refused(int error) {
+bool is_refusal(int error) {
   constexpr int kRefusals[] = {EPERM, EACCES, ENOSYS, EINVAL, EOPNOTSUPP, ENODEV, ENOSPC, EUSERS, E2BIG, EBUSY};
   return std::ranges::find(kRefusals, error) != std::end(kRefusals);
 }
@@ -56,7 +56,7 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::mount_read_only:
     case Step::mount_tmp:
     case Step::mount_proc:
-    case Step::mount_enter: return refused(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
+    case Step::mount_enter: return is_refusal(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
     case Step::landlock: return kLandlockLayer;
     case Step::seccomp: return kSeccompLayer;
     case Step::process_limit:
@@ -190,7 +190,9 @@ Error step_error(const Launch& launch, const Message& message) {
 
 LayerStatus namespace_status(const Attempts& attempts, const Launch& launch, const Plan& plan, Layer layer) {
   if (attempts.holds(layer)) return {layer, LayerState::enforced, "", 0};
-  if (requirement_of(plan, layer) == Requirement::off) return {layer, LayerState::off, "", 0};
+  const bool signals = layer == Layer::pid_namespace && launch.fallback.signals;
+  const std::string refused = signals ? "signals to other processes are refused, the command's own among them" : "";
+  if (requirement_of(plan, layer) == Requirement::off) return {layer, LayerState::off, refused, 0};
   if (layer == Layer::user_namespace && attempts.privileged() && attempts.reason(layer).empty()) {
     return {layer, LayerState::off, "not needed: the caller is privileged, and drops it", 0};
   }
@@ -199,6 +201,7 @@ LayerStatus namespace_status(const Attempts& attempts, const Launch& launch, con
   if (layer == Layer::mount_namespace) {
     for (const auto& text : launch.weaker) why += "; " + text;
   }
+  if (signals) why += "; " + refused;
   return {layer, LayerState::not_enforced, why, 0};
 }
 

@@ -1,7 +1,11 @@
 #include "confine/seccomp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <stddef.h>
+#include <sys/syscall.h>
 
 #include <cstring>
 
@@ -66,6 +70,51 @@ std::uint32_t filter_verdict(std::span<const sock_filter> filter, const seccomp_
     }
   }
   return SECCOMP_RET_KILL_PROCESS;
+}
+
+std::vector<sock_filter> make_fallback_filter(const Fallback& fallback) {
+  constexpr std::uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kEqual = BPF_JMP | BPF_JEQ | BPF_K, kReturn = BPF_RET | BPF_K;
+  constexpr std::uint32_t kNumber = offsetof(seccomp_data, nr), kFirst = offsetof(seccomp_data, args), kNext = 8;
+  constexpr std::uint32_t kRefuse = SECCOMP_RET_ERRNO | EPERM, kUnknown = SECCOMP_RET_ERRNO | ENOSYS;
+#if defined(SYS_open)
+  constexpr std::uint32_t kOpen = SYS_open;
+#else
+  constexpr std::uint32_t kOpen = SYS_openat;  // an architecture without open(2): met already
+#endif
+  return {
+      {kLoad, 0, 0, kNumber},
+      {kEqual, 24, 0, SYS_pidfd_send_signal},  // whose descriptor it is cannot be seen
+      {kEqual, 20, 0, SYS_kill},
+      {kEqual, 19, 0, SYS_tkill},
+      {kEqual, 18, 0, SYS_tgkill},
+      {kEqual, 17, 0, SYS_rt_sigqueueinfo},
+      {kEqual, 16, 0, SYS_rt_tgsigqueueinfo},
+      {kEqual, 4, 0, SYS_fcntl},
+      {kEqual, 3, 0, SYS_ioctl},
+      {kEqual, 18, 0, SYS_openat2},  // its flags cannot be seen
+      {kEqual, 8, 0, SYS_openat},
+      {kEqual, 5, 17, kOpen},
+      // Who gets a descriptor's signals. No such command of fcntl is one of ioctl, nor the reverse.
+      {kLoad, 0, 0, kFirst + kNext},
+      {kEqual, 12, 0, F_SETOWN},
+      {kEqual, 11, 0, F_SETOWN_EX},
+      {kEqual, 10, 0, FIOSETOWN},
+      {kEqual, 9, 12, SIOCSPGRP},
+      // Truncation by a descriptor that is not for writing; one for writing Landlock judges at every ABI.
+      {kLoad, 0, 0, kFirst + kNext},
+      {kEqual, 1, 1, 0},  // over the next
+      {kLoad, 0, 0, kFirst + 2 * kNext},
+      {BPF_ALU | BPF_AND | BPF_K, 0, 0, O_TRUNC | O_ACCMODE},
+      {kEqual, 5, 0, O_TRUNC | O_RDONLY},
+      {kEqual, 4, 6, O_TRUNC | O_ACCMODE},
+      {kLoad, 0, 0, kFirst},
+      {kEqual, 4, 0, 0},  // kOwnPid
+      {kEqual, 3, 0, 0},  // kill(2): the own process group
+      {kReturn, 0, 0, fallback.signals ? kRefuse : SECCOMP_RET_ALLOW},
+      {kReturn, 0, 0, fallback.truncation ? kRefuse : SECCOMP_RET_ALLOW},
+      {kReturn, 0, 0, fallback.truncation ? kUnknown : SECCOMP_RET_ALLOW},
+      {kReturn, 0, 0, SECCOMP_RET_ALLOW},
+  };
 }
 
 }  // namespace safe_exec

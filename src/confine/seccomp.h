@@ -60,4 +60,12 @@ struct FilterChoice {
 // What the filter answers to a call: SECCOMP_RET_*, with its data. What it does not understand of a filter is a kill.
 [[nodiscard]] std::uint32_t filter_verdict(std::span<const sock_filter> filter, const seccomp_data& about) noexcept;
 
+// What a second, small filter refuses because no other layer of this host does.
+struct Fallback {
+  bool signals = false;     // no pid namespace, no Landlock ABI 6: to anybody but the command itself and its process group
+  bool truncation = false;  // no mount namespace, no Landlock ABI 3: of a file that may be read
+};
+inline constexpr std::size_t kOwnPid = 24;  // the instruction that is given the command's pid after the fork
+[[nodiscard]] std::vector<sock_filter> make_fallback_filter(const Fallback& fallback);
+
 }  // namespace safe_exec

@@ -17,9 +17,6 @@ POLICY = {"version": 1, "name": "probe",
                                               {"name": "world", "type": {"text": [1, 200]}, "count": [0, 20]}]}}}
 # Code of its own in memory of its own: gains nothing that the filter does not refuse.
 GENERATED_CODE = {"map writable and executable memory", "make written memory executable", "map a memory file executable"}
-# Before Landlock ABI 6 and without a process namespace, as between any two processes of one user.
-SIGNALS = {"signal the victim", "signal the victim's thread", "signal the victim by pidfd", "queue a signal to the victim",
-           "signal the victim's group", "signal everybody", "have the kernel signal the victim"}
 NO_NAMESPACES = {"user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace"}
 UNCOUNTED = {"fork a thousand processes"}  # root's processes before Linux 6.14: the layer "limits" says so
 
@@ -102,7 +99,7 @@ def main():
                 error = result["error"] or {}
                 found = [] if error.get("code") == "sandbox_unavailable" and error["hint"] and not doctor["healthy"] else [str(error), str(doctor)]
             else:
-                found = problems(result, doctor, lost, SIGNALS if name != "plain" else UNCOUNTED if uid == 0 else set(), abi)
+                found = problems(result, doctor, lost, UNCOUNTED if uid == 0 else set(), abi)
             bad += bool(found)
             print("%s Linux %s %s, %s, uid %d" % ("FAIL" if found else "ok", doctor["kernel"], parameters, name, uid), *found, sep="\n    ")
     sys.exit(1 if bad else 0)

@@ -102,6 +102,11 @@ class Probe(unittest.TestCase):
         self.each_user(lambda user: self.check(LISTED_PROCESSES, user=user, proc="all"))
         self.each_user(lambda user: self.check(LISTED_PROCESSES | UNCOVERED | self.without_namespaces(user), user=user, proc="all", layers=NAMESPACES))
 
+    def test_nothing_is_open_where_nothing_else_bounds_signals(self):
+        known = (UNCOUNTED | {"see the victim in /proc"}) if ROOT else NOTHING_TO_KEEP
+        _, result = self.check(known, layers={"landlock": "off", "pid_namespace": "off"})
+        self.assertIn("signals to other processes are refused", result["sandbox"]["layers"]["pid_namespace"]["detail"])
+
     def test_the_probe_finds_what_is_open(self):
         attempts = world.in_throw_away_namespaces(self.make(OTHER if os.getuid() == 0 else None), become_ordinary)
         found = {name for name, (is_open, _) in attempts.items() if is_open}

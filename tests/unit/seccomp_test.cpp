@@ -233,6 +233,48 @@ TEST_CASE("seccomp: only the launcher's own execveat passes, and both halves of 
   CHECK(ask(filter, SYS_execve) == kRefused);
 }
 
+TEST_CASE("seccomp: where nothing else bounds signals they reach the command itself and its group only") {
+  constexpr std::uint64_t kSelf = 4711;
+  auto filter = make_fallback_filter({true, false});
+  filter[kOwnPid].k = kSelf;
+  for (const long number : {SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo}) {
+    for (const std::uint64_t pid : {std::uint64_t{0}, kSelf}) {
+      CHECK(ask(filter, number, {pid}) == SECCOMP_RET_ALLOW);
+      CHECK(ask(filter, number, {pid | kHigh}) == SECCOMP_RET_ALLOW);
+    }
+    for (const std::uint64_t pid : {std::uint64_t{1}, kSelf + 1, std::uint64_t{0xFFFFFFFF}, std::uint64_t{0} - kSelf, 1 | kHigh}) {
+      CHECK(ask(filter, number, {pid, kSelf}) == kRefused);
+    }
+  }
+  CHECK(ask(filter, SYS_pidfd_send_signal, {0}) == kRefused);
+  for (const std::uint64_t command : {std::uint64_t{F_SETOWN}, std::uint64_t{F_SETOWN_EX}}) CHECK(ask(filter, SYS_fcntl, {0, command | kHigh, kSelf}) == kRefused);
+  for (const std::uint64_t command : {0x8901ULL, 0x8902ULL}) CHECK(ask(filter, SYS_ioctl, {0, command | kHigh, kSelf}) == kRefused);
+  CHECK(ask(filter, SYS_fcntl, {0, F_GETFD}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(filter, SYS_ioctl, {0, 0x5401}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(filter, SYS_openat, {8, F_SETOWN, O_TRUNC}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(filter, SYS_openat2) == SECCOMP_RET_ALLOW);
+}
+
+TEST_CASE("seccomp: where nothing else bounds truncation a file that is opened for reading keeps its content") {
+  const auto filter = make_fallback_filter({false, true});
+  for (const std::uint64_t more : {std::uint64_t{0}, std::uint64_t{O_CLOEXEC}, std::uint64_t{O_CREAT}, kHigh}) {
+    for (const std::uint64_t access : {std::uint64_t{O_RDONLY}, std::uint64_t{O_ACCMODE}}) {
+      CHECK(ask(filter, SYS_openat, {0, 0, O_TRUNC | access | more}) == kRefused);
+      CHECK(ask(filter, SYS_openat, {0, 0, access | more}) == SECCOMP_RET_ALLOW);
+#if defined(SYS_open)
+      CHECK(ask(filter, SYS_open, {0, O_TRUNC | access | more}) == kRefused);
+      CHECK(ask(filter, SYS_open, {0, access | more}) == SECCOMP_RET_ALLOW);
+#endif
+    }
+    for (const std::uint64_t access : {std::uint64_t{O_WRONLY}, std::uint64_t{O_RDWR}}) {
+      CHECK(ask(filter, SYS_openat, {0, 0, O_TRUNC | access | more}) == SECCOMP_RET_ALLOW);
+    }
+  }
+  CHECK(ask(filter, SYS_openat2) == kUnknown);
+  for (const long number : {SYS_kill, SYS_pidfd_send_signal, SYS_read}) CHECK(ask(filter, number, {1}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(filter, SYS_fcntl, {0, F_SETOWN}) == SECCOMP_RET_ALLOW);
+}
+
 TEST_CASE("seccomp: a foreign architecture and x32 are killed") {
   const auto filter = make_filter({});
   for (const std::uint32_t arch : {std::uint32_t{AUDIT_ARCH_I386}, std::uint32_t{AUDIT_ARCH_ARM}, std::uint32_t{0}, ~kNative}) {
