@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <string>
@@ -13,6 +14,7 @@
 #define JSON_NO_IO 1
 #include <nlohmann/json.hpp>
 
+#include "attempts.h"
 #include "output.h"
 #include "report.h"
 #include "runtime.h"
@@ -42,6 +44,15 @@ bool starts_with_digit(const char* path, char digit) {
   return !text.empty() && text.front() == digit;
 }
 
+bool filtered() { return read_small("/proc/self/status").find("Seccomp:\t2") != std::string::npos; }
+
+// The AppArmor profile or SELinux context of this process; empty: unconfined, or none.
+std::string profile() {
+  std::string text = read_small("/proc/self/attr/current");
+  text.resize(std::min(text.size(), text.find_first_of(std::string_view("\0\n", 2))));
+  return text == "unconfined" ? std::string() : text;
+}
+
 // Who usually refuses user namespaces. Each is looked at; all that apply are named.
 std::vector<Obstacle> namespace_obstacles() {
   std::vector<Obstacle> out;
@@ -55,7 +66,10 @@ std::vector<Obstacle> namespace_obstacles() {
     out.push_back({"AppArmor restricts unprivileged user namespaces",
                    "load an AppArmor profile that grants userns to this binary (flags=(unconfined) { userns, })"});
   }
-  if (read_small("/proc/self/status").find("Seccomp:\t2") != std::string::npos) {
+  if (const std::string name = profile(); !name.empty()) {
+    out.push_back({"this process is confined by the security profile " + name, "let that profile allow user namespaces and mounts"});
+  }
+  if (filtered()) {
     out.push_back({"a seccomp filter is already in force (a container's profile?)",
                    "run the container with a seccomp profile that allows clone, unshare and mount in user namespaces"});
   }
@@ -71,7 +85,17 @@ std::vector<Obstacle> namespace_obstacles() {
   return out;
 }
 
+// Namespaces can be had, mounts in them not.
+std::vector<Obstacle> mount_obstacles() {
+  return {{"an outer sandbox (a Landlock domain forbids mounts) or a security module",
+           "start safe-exec outside of it, or accept the Landlock and seccomp mode"}};
+}
+
 std::vector<Obstacle> landlock_obstacles() {
+  if (filtered()) {
+    return {{"a seccomp filter is already in force (a container's profile?)",
+             "run the container with a seccomp profile that allows the landlock_ calls; else Linux 5.13 with Landlock is missing"}};
+  }
   const std::string modules = read_small("/sys/kernel/security/lsm");
   if (!modules.empty() && modules.find("landlock") == std::string::npos) {
     return {{"Landlock is not among the active security modules (" + modules + ")", "boot with lsm=landlock," + modules}};
@@ -79,8 +103,9 @@ std::vector<Obstacle> landlock_obstacles() {
   return {{"this kernel has no usable Landlock", "use Linux 5.13 or later, built with CONFIG_SECURITY_LANDLOCK"}};
 }
 
-std::vector<Obstacle> obstacles(Layer layer) {
-  switch (layer) {
+std::vector<Obstacle> obstacles(const LayerStatus& status) {
+  if (status.layer == Layer::mount_namespace && status.detail.substr(0, 6) == "mount_") return mount_obstacles();
+  switch (status.layer) {
     case Layer::user_namespace:
     case Layer::pid_namespace:
     case Layer::mount_namespace:
@@ -117,7 +142,7 @@ Expected<Outcome> probe() {
   }
   plan.binary.path.assign(path.data(), static_cast<std::size_t>(length));
   plan.cwd = "/";
-  plan.argv = {"safe-exec", "--version"};
+  plan.argv = {std::string(kAttemptsName), std::to_string(::getpid())};
   for (int i = 0; i < kLayerCount; ++i) {
     const auto layer = static_cast<Layer>(i);
     plan.layers[layer] = default_requirement(layer);
@@ -128,11 +153,14 @@ Expected<Outcome> probe() {
   return execute(plan, {environment, deny_paths});
 }
 
-bool ran_well(const Expected<Outcome>& outcome) {
-  if (!outcome) return false;
-  const auto* exited = std::get_if<Exited>(&outcome->ending);
-  return exited != nullptr && exited->code == 0;
+// What the attempts found open; of a command that did not end well, that.
+std::vector<std::string> found_open(const Outcome& outcome) {
+  const auto* exited = std::get_if<Exited>(&outcome.ending);
+  if (exited == nullptr || exited->code != 0) return {"the probe did not end by itself"};
+  return open_attempts(outcome.out.head + outcome.out.tail);
 }
+
+bool ran_well(const Expected<Outcome>& outcome) { return outcome && found_open(*outcome).empty(); }
 
 bool missing(const LayerStatus& status) {
   return status.state == LayerState::not_enforced || status.state == LayerState::partial;
@@ -148,7 +176,7 @@ std::string doctor_json(const Expected<Outcome>& outcome, const utsname& kernel)
       if (!status.detail.empty()) entry["detail"] = status.detail;
       layers[std::string(layer_name(status.layer))] = std::move(entry);
       if (!missing(status)) continue;
-      for (const Obstacle& obstacle : obstacles(status.layer)) {
+      for (const Obstacle& obstacle : obstacles(status)) {
         in_the_way.push_back({{"layer", layer_name(status.layer)}, {"who", obstacle.who}, {"remedy", obstacle.remedy}});
       }
     }
@@ -157,7 +185,8 @@ std::string doctor_json(const Expected<Outcome>& outcome, const utsname& kernel)
             {"healthy", ran_well(outcome)},
             {"kernel", std::string(kernel.release)},
             {"layers", std::move(layers)},
-            {"in_the_way", std::move(in_the_way)}};
+            {"in_the_way", std::move(in_the_way)},
+            {"open", outcome ? found_open(*outcome) : std::vector<std::string>()}};
   json["error"] = outcome ? Json(nullptr)
                           : Json{{"code", code_name(outcome.error().code)},
                                  {"message", outcome.error().message},
@@ -169,6 +198,7 @@ std::string doctor_json(const Expected<Outcome>& outcome, const utsname& kernel)
 
 std::string doctor_text(const Expected<Outcome>& outcome, const utsname& kernel) {
   std::string out = "kernel " + std::string(kernel.release) + "\n";
+  std::vector<std::string> told;  // one obstacle is in the way of several layers
   if (outcome) {
     for (const LayerStatus& status : outcome->layers) {
       std::string name(layer_name(status.layer));
@@ -178,10 +208,13 @@ std::string doctor_text(const Expected<Outcome>& outcome, const utsname& kernel)
       if (!status.detail.empty()) out += ": " + status.detail;
       out += "\n";
       if (!missing(status)) continue;
-      for (const Obstacle& obstacle : obstacles(status.layer)) {
+      for (const Obstacle& obstacle : obstacles(status)) {
+        if (std::find(told.begin(), told.end(), obstacle.who) != told.end()) continue;
+        told.push_back(obstacle.who);
         out += "    in the way: " + obstacle.who + "\n    remedy: " + obstacle.remedy + "\n";
       }
     }
+    for (const std::string& name : found_open(*outcome)) out += "open inside the sandbox: " + name + "\n";
   } else {
     out += error_text(outcome.error());
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "attempts.h"
 #include "options.h"
 #include "output.h"
 #include "report.h"
@@ -84,6 +85,7 @@ int main(int argc, char** argv) {
   using safe_exec::Error;
   std::string what = "unknown exception";
   try {
+    if (argc == 2 && argv[0] == safe_exec::kAttemptsName) return safe_exec::try_attempts(std::atoi(argv[1]));
     return safe_exec::run_main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
   } catch (const std::exception& exception) {
     what = exception.what();

@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from harness import SANITIZED, SOURCE, SandboxTest, main
+from harness import BINARY, SANITIZED, SOURCE, SandboxTest, main
 
 LS = {"ls": {"path": "/bin/ls", "description": "list files", "options": {"-l": {}, "-a": {}, "--color": {"value": {"enum": ["never", "auto"]}}},
              "operands": [{"name": "path", "type": {"path": "read", "within": ["${start_dir}"]}, "count": [0, 3]}],
@@ -153,9 +153,20 @@ class Doctor(SandboxTest):
         # doctor's probe is safe-exec itself, and a sanitizer's run-time does not start within the default grants.
         healthy = not SANITIZED
         self.assertEqual((status, answer["healthy"]), (0 if healthy else 1, healthy), answer)
+        self.assertEqual(answer["open"] == [], healthy)
         status, out, _ = self.call(["doctor"])
         self.assertEqual(status, 0 if healthy else 1)
         self.assertIn(b"healthy", out)
+
+    def test_the_attempts_of_doctor_find_what_is_open(self):
+        with subprocess.Popen(["/usr/bin/sleep", "30"]) as outsider:
+            done = subprocess.run(["safe-exec-attempts", str(outsider.pid)], executable=BINARY, stdout=subprocess.PIPE)
+            outsider.kill()
+        found = {line.split(" ", 1)[1]: line.split(" ", 1)[0] for line in done.stdout.decode().splitlines()}
+        for name in ("read /etc/passwd", "write to /tmp", "change a mode", "execute a shell", "an Internet socket", "a Unix socket",
+                     "signal another process", "gain privileges by executing", "shared memory of System V"):
+            self.assertEqual(found[name], "open", name)
+        self.assertGreater(len(found), 20)
 
     def test_version_and_help(self):
         self.assertEqual(self.call(["--version"])[0], 0)
