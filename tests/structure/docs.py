@@ -91,9 +91,16 @@ def main():
     both_ways(problems, "layer", rows(man1, "Layer"), layers, "safe-exec(1)", "model.cpp")
     both_ways(problems, "layer state", rows(man1, "State"), states, "safe-exec(1)", "model.cpp")
 
-    for page in (man1_path, man5_path):
+    man7_path = source / "man/safe-exec-security.7.scd"
+    man7 = man7_path.read_text().replace("\\_", "_")
+    sources = "".join(path.read_text() for path in (source / "tests").rglob("*_test.*"))
+    tests = set(re.findall(r"\btest_\w+", man7)) | set(re.findall(r'^:.*"(\w+: [^"]+)"', man7, re.M))
+    problems += [f"safe-exec-security(7) names the test {test}, which is not there" for test in sorted(tests)
+                 if f"def {test}(" not in sources and f'TEST_CASE("{test}")' not in sources]
+
+    for page in (man1_path, man5_path, man7_path):
         lint(problems, page)
-    finish(problems, min(map(len, (declared, keys, denials, errors, layers, states))))
+    finish(problems, min(map(len, (tests, declared, keys, denials, errors, layers, states))))
 
 
 main()
