@@ -131,7 +131,8 @@ Expected<Outcome> probe() {
   const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
   plan.binary.fd.reset(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
   plan.cwd_fd.reset(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (length <= 0 || !plan.binary.fd || !plan.cwd_fd) {
+  plan.binary.readable.reset(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  if (length <= 0 || !plan.binary.fd || !plan.binary.readable || !plan.cwd_fd) {
     Error error;
     error.code = ErrorCode::sandbox_unavailable;
     error.message = "the probe cannot open its own binary";
@@ -141,6 +142,7 @@ Expected<Outcome> probe() {
     return tl::make_unexpected(std::move(error));
   }
   plan.binary.path.assign(path.data(), static_cast<std::size_t>(length));
+  plan.binary.physical = plan.binary.path;
   plan.cwd = "/";
   plan.argv = {std::string(kAttemptsName), std::to_string(::getpid())};
   for (int i = 0; i < kLayerCount; ++i) {
