@@ -36,11 +36,7 @@ struct Run {
   long group; // the command's process group
 };
 
-#ifndef PR_SET_MDWE  // 6.3; the build host's headers may be older
-#define PR_SET_MDWE 65
-#define PR_MDWE_REFUSE_EXEC_GAIN 1
-#endif
-
+constexpr int kSetMdwe = 65, kRefuseExecGain = 1;  // PR_SET_MDWE (6.3); the build host's headers may be older
 constexpr size_t kSignals = 64;
 constexpr size_t kKernelSigset = 8;  // sizeof(sigset_t) in the kernel's ABI, rt_sigprocmask(2)
 
@@ -350,8 +346,8 @@ void run_command(void* argument) {
   run.step = Step::descriptors;
   close_on_exec(plan);
   // The kernel's own rule against generated code, where it knows it (6.3); the filter has the same one. The memory that is
-  // shared until exec keeps it, and so would a later command of this process: a supervisor that runs several needs care.
-  if (!plan.generated_code) call(SYS_prctl, PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN);
+  // shared until exec keeps it for good: a later command of this process may not generate code (launch.cpp refuses it).
+  if (!plan.generated_code) call(SYS_prctl, kSetMdwe, kRefuseExecGain);
   run.step = Step::seccomp;  // last: it refuses most of what stands above
   if (plan.fallback_filter != nullptr) {
     plan.fallback_filter->filter[plan.own_pid].k = static_cast<uint32_t>(call(SYS_getpid));

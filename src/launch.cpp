@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 namespace safe_exec {
 namespace {
 
+constexpr int kGetMdwe = 66;  // PR_GET_MDWE; the build host's headers may be older
 constexpr std::size_t kReaperStack = 96 * 1024;  // the sweep's list of processes is 32 KiB
 constexpr std::size_t kCommandStack = 32 * 1024;
 
@@ -191,6 +193,11 @@ void free_launch(Launch* launch) noexcept {
 }
 
 Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted& wanted) {
+  // Inherited from whoever started safe-exec, or from an earlier launch: execve(2) passes it on, and nothing takes it back.
+  if (plan.syscalls == Syscalls::jit && ::prctl(kGetMdwe, 0, 0, 0, 0) > 0) {
+    errno = EPERM;
+    return tl::unexpected(failed("this process can start no program that generates code (PR_SET_MDWE, prctl(2))", "seccomp").error());
+  }
   auto launch = std::make_unique<Launch>();
   launch->wanted = wanted;
   ChildPlan& child = launch->child;

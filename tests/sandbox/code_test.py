@@ -7,7 +7,7 @@ import os
 import outer
 from harness import SandboxTest, main
 
-NUMBERS = {"x86_64": (9, 10), "aarch64": (222, 226)}[outer.MACHINE]
+NUMBERS = outer.NUMBERS["mmap"], outer.NUMBERS["mprotect"]
 # W+X at once; and writable first, executable then.
 TRY = ("sub say { my ($name, $got) = @_; print $name, ' ', $got == -1 ? $! + 0 : 'made', qq(\\n); $got }"
        "say('both', syscall(%d, 0, 4096, 7, 0x22, -1, 0)); my $at = say('first', syscall(%d, 0, 4096, 3, 0x22, -1, 0));"
@@ -42,6 +42,12 @@ class Code(SandboxTest):
             policy = self.policy({"perl": perl(syscalls=profile)})
             status, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "perl", "-e", "1"])
             self.assertEqual((status, json.loads(out)["confinement"]["syscalls"]), (0, profile), out)
+
+    def test_jit_is_refused_by_name_where_generated_code_is_forbidden_for_good(self):
+        policy = self.policy({"perl": perl(syscalls="jit")})
+        status, result = self.run_json(policy, ["perl", "-e", "1"], preexec_fn=lambda: outer.LIBC.prctl(65, 1, 0, 0, 0))
+        self.assertEqual((status, result["error"]["code"]), (125, "launch_failed"), result)
+        self.assertIn("PR_SET_MDWE", result["error"]["message"])
 
     def test_what_needs_no_generated_code_runs(self):
         self.write("ws/text", "one two\n")

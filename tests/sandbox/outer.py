@@ -16,7 +16,7 @@ with open("/usr/include/" + HEADER) as header:
 BY_ARGUMENT = {"namespaces": ("clone", 0, 0x7E020000, True), "pidfd of clone": ("clone", 0, 0x1000, True),
                "death signal": ("prctl", 0, 1, False), "dumpable": ("prctl", 0, 4, False), "bounding set": ("prctl", 0, 24, False),
                "securebits": ("prctl", 0, 28, False), "subreaper": ("prctl", 0, 36, False), "no_new_privs": ("prctl", 0, 38, False),
-               "get no_new_privs": ("prctl", 0, 39, False), "ambient set": ("prctl", 0, 47, False),
+               "get no_new_privs": ("prctl", 0, 39, False), "mdwe": ("prctl", 0, 65, False), "ambient set": ("prctl", 0, 47, False),
                "set close-on-exec": ("fcntl", 1, 2, False), "set status flags": ("fcntl", 1, 4, False),
                "duplicate": ("fcntl", 1, 1030, False), "enlarge a pipe": ("fcntl", 1, 1031, False)}
 

@@ -250,7 +250,8 @@ bool judge(int status, std::string& detail) {
 
 void run(const Attempt& attempt, const World& world) {
   fflush(stdout);
-  const pid_t pid = fork();
+  pid_t pid = -1;  // the limit may be met by processes of the same user that are just ending
+  for (int tries = 0; tries < 100 && (pid = fork()) < 0; ++tries) usleep(20000);
   if (pid == 0) {
     alarm(5);
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
