@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "language.h"
@@ -29,6 +30,42 @@ const Option* find_in(const Node& node, std::string_view name) {
   }
   return nullptr;
 }
+
+// The options of one node by name. A few lookups scan the list; when scanning has cost as much as an index would, one is
+// made: neither many options nor many tokens take quadratic time.
+class NameIndex {
+ public:
+  explicit NameIndex(const Node& node) : node_(&node) {}
+
+  const Option* find(std::string_view name) {
+    if (names_.empty()) {
+      scanned_ += node_->options.size();
+      if (scanned_ <= kScans) return find_in(*node_, name);
+      for (const Option& option : node_->options) {
+        names_.emplace(option.name, &option);
+        for (const std::string& alias : option.aliases) names_.emplace(alias, &option);
+      }
+    }
+    const auto found = names_.find(name);
+    return found == names_.end() ? nullptr : found->second;
+  }
+
+  const Option* numeric() {
+    if (!numeric_) {
+      const auto found = std::find_if(node_->options.begin(), node_->options.end(), [](const Option& o) { return o.numeric; });
+      numeric_ = found == node_->options.end() ? nullptr : &*found;
+    }
+    return *numeric_;
+  }
+
+ private:
+  static constexpr std::size_t kScans = 4096;
+
+  const Node* node_;
+  std::size_t scanned_ = 0;
+  std::unordered_map<std::string_view, const Option*> names_;
+  std::optional<const Option*> numeric_;
+};
 
 const Node* find_subcommand(const Node& node, std::string_view name) {
   for (const Node& sub : node.subcommands) {
@@ -84,6 +121,7 @@ class Reader {
   Checked enter(const Node& next) {
     const Syntax syntax = syntax_at(reading_.levels, next);
     reading_.levels.push_back({&next, syntax});
+    names_.emplace_back(next);
     if (next.decision != Verdict::deny) return {};
     auto refusal = refuse(DenialCode::rule_denies, here() + " is refused by the policy", next.place, at_);
     refusal.value().denial.reason = next.reason;
@@ -157,12 +195,12 @@ class Reader {
   }
 
   // find(1) takes options, then directories; its expression begins with the first word that can be neither.
-  bool begins_expression(const std::string& text) const {
+  bool begins_expression(const std::string& text) {
     const Type* rest = rest_type(node());
     if (rest == nullptr || rest->language != Language::find) return false;
     if (text == "--" || !begins_find_expression(text)) return false;
     std::size_t level = 0;
-    return text[0] != '-' || !reading_.operands.empty() || find_option(reading_.levels, text, &level) == nullptr;
+    return text[0] != '-' || !reading_.operands.empty() || find_option(text, &level) == nullptr;
   }
 
   // POLICY.md 3.3, in its order: (a) a listed name, (b) a number, (c) letter by letter.
@@ -172,11 +210,11 @@ class Reader {
                     node().place, at_);
     }
     std::size_t level = 0;
-    if (const Option* named = find_option(reading_.levels, text, &level)) return take(*named, level, std::nullopt);
+    if (const Option* named = find_option(text, &level)) return take(*named, level, std::nullopt);
     const std::size_t equals = text.find('=');
     if (is_long(text) && equals != std::string::npos) {
       const std::string name = text.substr(0, equals);
-      const Option* named = find_option(reading_.levels, name, &level);
+      const Option* named = find_option(name, &level);
       if (named == nullptr) return unknown_option(name, name);
       return take(*named, level, text.substr(equals + 1));
     }
@@ -187,14 +225,24 @@ class Reader {
     return cluster(text);
   }
 
-  const Option* find_numeric(std::size_t* level) const {
+  // The option that a name or alias means here: the node's own, else a persistent one from above, nearest first. level
+  // is set to where it is listed.
+  const Option* find_option(std::string_view name, std::size_t* level) {
     for (std::size_t i = reading_.levels.size(); i-- > 0;) {
-      for (const Option& option : reading_.levels[i].node->options) {
-        if (option.numeric && (i == depth() || option.persistent)) {
-          *level = i;
-          return &option;
-        }
-      }
+      const Option* option = names_[i].find(name);
+      if (option == nullptr || (i != depth() && !option->persistent)) continue;
+      *level = i;
+      return option;
+    }
+    return nullptr;
+  }
+
+  const Option* find_numeric(std::size_t* level) {
+    for (std::size_t i = reading_.levels.size(); i-- > 0;) {
+      const Option* option = names_[i].numeric();
+      if (option == nullptr || (i != depth() && !option->persistent)) continue;
+      *level = i;
+      return option;
     }
     return nullptr;
   }
@@ -203,7 +251,7 @@ class Reader {
     for (std::size_t i = 1; i < text.size(); ++i) {
       const std::string name{'-', text[i]};
       std::size_t level = 0;
-      const Option* letter = find_option(reading_.levels, name, &level);
+      const Option* letter = find_option(name, &level);
       if (letter == nullptr) return unknown_option(text, name);
       if (reading_.terminal) return after_terminal();
       std::string_view rest = std::string_view(text).substr(i + 1);
@@ -323,15 +371,15 @@ class Reader {
     if (option.chdir && level != depth()) {
       return refuse(DenialCode::option_not_allowed, option.name + " stands before the subcommand", option.place, at_);
     }
-    const auto count = std::count_if(reading_.options.begin(), reading_.options.end(),
-                                     [&](const GivenOption& given) { return given.option == &option; });
+    std::uint32_t& count = given_[&option];
     if (option.terminal) reading_.terminal = true;
     if (option.values.empty() && count > 0) return {};
-    if (!option.values.empty() && count >= static_cast<std::ptrdiff_t>(option.max)) {
+    if (!option.values.empty() && count >= option.max) {
       return refuse(DenialCode::option_repeated,
                     option.name + " may be given " + (option.max == 1 ? "once" : std::to_string(option.max) + " times"),
                     option.place, at_);
     }
+    ++count;
     reading_.options.push_back({&option, level, depth(), static_cast<int>(at_), std::move(values), std::move(indexes)});
     return {};
   }
@@ -353,14 +401,13 @@ class Reader {
     return {};
   }
 
-  bool was_given(const Option& option) const {
-    return std::any_of(reading_.options.begin(), reading_.options.end(),
-                       [&](const GivenOption& given) { return given.option == &option; });
-  }
+  bool was_given(const Option& option) const { return given_.contains(&option); }
 
   std::span<const std::string> argv_;
   const AcceptsValue& accepts_;
   Reading reading_;
+  std::vector<NameIndex> names_;  // one a level
+  std::unordered_map<const Option*, std::uint32_t> given_;
   std::size_t at_ = 0;
   bool expression_ = false;
 };
@@ -412,16 +459,6 @@ Syntax syntax_at(const std::vector<Level>& above, const Node& node) {
   syntax.short_equals = short_equals.value_or(syntax.short_equals);
   syntax.spelling = spelling.value_or(syntax.spelling);
   return syntax;
-}
-
-const Option* find_option(std::span<const Level> levels, std::string_view name, std::size_t* level) {
-  for (std::size_t i = levels.size(); i-- > 0;) {
-    const Option* option = find_in(*levels[i].node, name);
-    if (option == nullptr || (i + 1 != levels.size() && !option->persistent)) continue;
-    *level = i;
-    return option;
-  }
-  return nullptr;
 }
 
 bool has_separator(const Node& node) {

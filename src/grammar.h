@@ -77,10 +77,6 @@ struct CommandLine {
 // The syntax in force at a node below these levels.
 [[nodiscard]] Syntax syntax_at(const std::vector<Level>& above, const Node& node);
 
-// The option that a name or alias means at the deepest level: its own, else a persistent one from above, nearest
-// first. level is set to where it is listed.
-[[nodiscard]] const Option* find_option(std::span<const Level> levels, std::string_view name, std::size_t* level);
-
 [[nodiscard]] bool has_separator(const Node& node);
 // The type that takes all that remains of the node's line; null when there is none.
 [[nodiscard]] const Type* rest_type(const Slot& slot);

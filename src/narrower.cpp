@@ -3,8 +3,8 @@
 #include "narrower.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "grammar.h"
@@ -23,9 +23,20 @@ bool has(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-const Option* find_by_name(const Node& node, const std::string& name) {
-  const auto found = std::find_if(node.options.begin(), node.options.end(), [&](const Option& o) { return o.name == name; });
-  return found == node.options.end() ? nullptr : &*found;
+template <class T>
+using ByName = std::unordered_map<std::string_view, const T*>;
+
+template <class T>
+ByName<T> by_name(const std::vector<T>& list) {
+  ByName<T> out;
+  for (const T& item : list) out.emplace(item.name, &item);
+  return out;
+}
+
+template <class T>
+const T* find_by_name(const ByName<T>& list, std::string_view name) {
+  const auto found = list.find(name);
+  return found == list.end() ? nullptr : found->second;
 }
 
 // The nodes from the command down, as the grammar sees them.
@@ -50,7 +61,7 @@ class Walk {
   Walk(const Compared& own, const Compared& base) : own_(own), base_(base), sides_{own, base, patterns_} {}
 
   std::vector<Widening> run(std::string_view only) {
-    std::map<std::string_view, const Command*> known;
+    std::unordered_map<std::string_view, const Command*> known;
     for (const Command& command : base_.policy.commands) known.emplace(command.node.name, &command);
     bool any = false;
     for (const Command& command : own_.policy.commands) {
@@ -141,14 +152,15 @@ class Walk {
   }
 
   void compare_options(const Way& own, const Way& base, const std::string& here) {
+    const ByName<Option> known = by_name(own.node().options), others = by_name(base.node().options);
     for (const Option& option : own.node().options) {
-      const Option* other = find_by_name(base.node(), option.name);
+      const Option* other = find_by_name(others, option.name);
       std::string reason = other == nullptr ? "the base does not list it" : wider_option(option, *other, own, base);
       if (!reason.empty()) add(option.place, here + " " + option.name + ": " + reason);
     }
     for (const Option& other : base.node().options) {
       if (!other.always && !other.required) continue;
-      const Option* mine = find_by_name(own.node(), other.name);
+      const Option* mine = find_by_name(known, other.name);
       if (other.always && (mine == nullptr || !mine->always)) {
         add(own.node().place, here + ": the base always gives " + other.name);
       } else if (mine == nullptr || (!mine->required && !mine->always)) {
@@ -201,19 +213,18 @@ class Walk {
       add(wider.slot != nullptr ? wider.slot->place : below(mine.place, {"operands"}), here + ": " + wider.reason);
     }
     if (!mine.operands || mine.operands->empty()) return;
+    const ByName<Node> known = by_name(mine.subcommands);
     for (const Node& sub : theirs.subcommands) {
-      const bool known = std::any_of(mine.subcommands.begin(), mine.subcommands.end(),
-                                     [&](const Node& node) { return node.name == sub.name; });
-      if (known) continue;
+      if (find_by_name(known, sub.name) != nullptr) continue;
       return add(below(mine.place, {"operands"}), here + ": an operand may be " + sub.name + ", a subcommand in the base");
     }
   }
 
   void compare_subcommands(const Way& own, const Way& base, const std::string& here, const std::set<std::string>& told) {
+    const ByName<Node> others = by_name(base.node().subcommands);
     for (const Node& sub : own.node().subcommands) {
-      const std::vector<Node>& others = base.node().subcommands;
-      const auto found = std::find_if(others.begin(), others.end(), [&](const Node& node) { return node.name == sub.name; });
-      if (found != others.end()) {
+      const Node* found = find_by_name(others, sub.name);
+      if (found != nullptr) {
         visit(own.below(sub), base.below(*found), told);
       } else if (sub.decision != Verdict::deny) {
         add(sub.place, "the base does not list " + here + " " + sub.name);
