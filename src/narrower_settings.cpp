@@ -38,6 +38,7 @@ void compare_limits(Settings& out, const Effective& own, const Effective& base) 
   more_limit(out, "memory_mib", own.limits.memory_mib, base.limits.memory_mib);
   more_limit(out, "processes", own.limits.processes, base.limits.processes);
   more_limit(out, "file_mib", own.limits.file_mib, base.limits.file_mib);
+  more_limit(out, "tmp_mib", own.limits.tmp_mib, base.limits.tmp_mib);
   more_limit(out, "open_files", own.limits.open_files, base.limits.open_files);
 }
 
@@ -118,12 +119,23 @@ void compare_sandbox(Settings& out, const Effective& own, const Effective& base,
     out.push_back({{"sandbox", "network"}, "network: the base reaches less of it"});
   }
   if (own.proc > base.proc) out.push_back({{"sandbox", "proc"}, "proc: the base shows less of it"});
+  if (own.syscalls > base.syscalls) out.push_back({{"sandbox", "syscalls"}, "syscalls: the base allows fewer"});
+  if (own.bundles != nullptr && std::any_of(own.bundles->begin(), own.bundles->end(), [&](Bundle bundle) {
+        return base.bundles == nullptr || std::find(base.bundles->begin(), base.bundles->end(), bundle) == base.bundles->end();
+      })) {
+    out.push_back({{"sandbox", "bundles"}, "bundles: the base lists fewer"});
+  }
   if (own.tmp > base.tmp) out.push_back({{"sandbox", "tmp"}, "tmp: the base has none"});
   for (const auto& [layer, requirement] : own.layers) {
     const auto other = base.layers.find(layer);
     const Requirement wanted = other == base.layers.end() ? Requirement::require : other->second;
     if (requirement <= wanted) continue;
     out.push_back({{"sandbox", "layers"}, "layers: " + std::string(layer_name(layer)) + " is demanded less than in the base"});
+  }
+  // Of what a policy demands itself, a part is not enough; of what is demanded by default it is.
+  for (const Layer layer : base.demanded) {
+    if (own.demanded.contains(layer)) continue;
+    out.push_back({{"sandbox", "layers"}, "layers: the base demands the whole of " + std::string(layer_name(layer))});
   }
 }
 

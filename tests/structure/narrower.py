@@ -7,7 +7,7 @@ import re
 from common import directories, finish
 
 STRUCTS = ["Root", "PathType", "UrlType", "Type", "Syntax", "Option", "Slot", "EnvRule", "StdinRule", "Limits", "Network",
-           "Sandbox", "Node", "Defaults", "Command", "Variable", "DenyWalk", "Policy"]
+           "Sandbox", "Node", "Defaults", "Command", "Variable", "DenyWalk", "Policy", "Effective"]
 NOT_COMPARED = {
     "Root.place": "where it is written", "Type.place": "where it is written", "EnvRule.place": "where it is written",
     "Variable.place": "where it is written", "Option.place": "where a widening is pointed at",
@@ -18,7 +18,9 @@ NOT_COMPARED = {
     "Node.exit_ok": "what counts as success is no grant", "Command.effects": "is told to agents, grants nothing",
     "Node.unsafe_env": "the loader's; the rules that it lets stand are compared",
     "Defaults.unsafe_env": "the loader's; the rules that it lets stand are compared",
-    "Policy.name": "is a name", "Policy.file": "is where it was read", "Policy.sha256": "is of its text",
+    "Node.sandbox": "as what is in force: Effective", "Defaults.sandbox": "as what is in force: Effective",
+    "Effective.exit_ok": "what counts as success is no grant",
+    "Effective.unsafe_env": "the loader's; the rules that it lets stand are compared", "Policy.name": "is a name", "Policy.file": "is where it was read", "Policy.sha256": "is of its text",
     "Policy.source_pointers": "is where it is written", "Variable.kind": "there is one kind",
 }
 
@@ -40,7 +42,7 @@ def fields(model, struct):
         names = statement.split(None, 1)[1] if " " in statement else statement
         names = re.sub(r"^const\s+\S+\s+", "", names)
         for name in names.split(","):
-            yield re.sub(r"=.*", "", name).split()[-1]
+            yield re.sub(r"=.*", "", name).split()[-1].rsplit("*", 1)[-1]
 
 
 def main():
@@ -48,7 +50,8 @@ def main():
     src = source / "src"
     model = (src / "model.h").read_text()
     text = "".join(path.read_text() for path in sorted(src.glob("narrower*.cpp")))
-    text += (src / "effective.cpp").read_text() + (src / "grammar.cpp").read_text().split("Syntax syntax_at", 1)[1].split("\n}\n", 1)[0]
+    text += (src / "grammar.cpp").read_text().split("Syntax syntax_at", 1)[1].split("\n}\n", 1)[0]
+    model += (src / "effective.h").read_text()
     problems, seen = [], 0
     for struct in STRUCTS:
         for name in fields(model, struct):
