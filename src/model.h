@@ -241,6 +241,13 @@ struct Examples {
   std::vector<Deny> deny;
 };
 
+// A finding of `policy lint` that the author has looked at and keeps, and why.
+struct LintIgnore {
+  std::string rule;
+  std::string reason;
+  Place place;
+};
+
 // A command or a subcommand. std::optional and empty mean "as the parent" where POLICY.md section 2 inherits.
 struct Node {
   std::string name;
@@ -268,6 +275,7 @@ struct Node {
   std::optional<std::vector<int>> exit_ok;
   std::optional<bool> repeatable;  // may be run a second time to find out why it failed
   Examples examples;
+  std::vector<LintIgnore> lint_ignore;  // here and below; decides nothing
   Place place;
 };
 

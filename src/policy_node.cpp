@@ -165,6 +165,18 @@ void read_examples(PolicyContext& context, const Item& item, Node& out) {
   read_members(context, item, out.examples, kFields);
 }
 
+void read_lint(PolicyContext& context, const Item& item, Node& out) {
+  static constexpr std::array<Field<Node, PolicyContext>, 1> kFields{{
+      {"ignore",
+       [](PolicyContext&, const Item& value, Node& n) {
+         for (const Item& rule : members(value)) {
+           n.lint_ignore.push_back({std::string(rule.key()), read_non_empty(rule), rule.place()});
+         }
+       }},
+  }};
+  read_members(context, item, out, kFields);
+}
+
 void read_exit_ok(PolicyContext& /*context*/, const Item& item, Node& out) {
   std::vector<int> codes;
   for (const Item& element : elements(item, 1)) codes.push_back(static_cast<int>(read_integer(element, 0, 255)));
@@ -206,6 +218,7 @@ constexpr std::array<NodeField, 26> kNodeFields{{
     {"exit_ok", read_exit_ok},
     {"repeatable", [](PolicyContext&, const Item& v, Node& out) { out.repeatable = read_bool(v); }},
     {"examples", read_examples},
+    {"lint", read_lint},
 }};
 
 // Only a subcommand has other names: a command is looked up by its name, in a directory even by its file's.
