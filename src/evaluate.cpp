@@ -169,6 +169,7 @@ Step Evaluation::rebuild() {
     return refuse(DenialCode::argument_too_long, "a rebuilt token has more than 131071 bytes", leaf());
   }
   plan_.argv = std::move(line->argv);
+  if (options_.reading != nullptr) *options_.reading = reading_;
   return {};
 }
 

@@ -63,9 +63,12 @@ class PathResolver {
   [[nodiscard]] virtual PathResult<UniqueFd> open_stdin_file(const Grant& checked) = 0;
 };
 
+struct Reading;  // grammar.h
+
 struct EvaluateOptions {
   bool assume_installed = false;
-  Trace* trace = nullptr;  // borrowed; filled when not null
+  Trace* trace = nullptr;      // borrowed; filled when not null
+  Reading* reading = nullptr;  // borrowed; what an accepted line was read as, with its slots (also where the policy asks)
 };
 
 // Errors are policy_invalid (a pattern that does not compile, found only now). A path that cannot be resolved

@@ -193,7 +193,7 @@ class SlotFiller {
     }
     self_.grant_pending();
     self_.trace(place.slot->place, describe_slot(*place.slot), *value, token.argv_index);
-    place.taken.push_back({std::move(*value), token.argv_index, place.behind, standard_input, false});
+    place.taken.push_back({std::move(*value), token.argv_index, place.behind, standard_input, false, place.slot});
     return true;
   }
 
@@ -233,7 +233,7 @@ class SlotFiller {
         return self_.refuse_value(std::move(value.error()), {place.slot->place, place.slot->name, -1}, text);
       }
       self_.grant_pending();
-      place.taken.push_back({std::move(*value), -1, place.behind, standard_input, false});
+      place.taken.push_back({std::move(*value), -1, place.behind, standard_input, false, place.slot});
     }
     return {};
   }

@@ -8,7 +8,8 @@ namespace {
 
 class ExampleRun {
  public:
-  explicit ExampleRun(const Policy& policy) : policy_(policy), resolver_(make_fixture_resolver(policy)) {}
+  ExampleRun(const Policy& policy, const ExampleFilter& filter)
+      : policy_(policy), filter_(filter), resolver_(make_fixture_resolver(policy)) {}
 
   Expected<std::vector<ExampleResult>> run() {
     for (const Command& command : policy_.commands) {
@@ -40,6 +41,7 @@ class ExampleRun {
 
   Expected<void> decide(const std::vector<std::string>& argv, std::string_view expected, Place place,
                         std::string_view below) {
+    if (!filter_.takes(argv, patterns_)) return {};
     Request request;
     request.argv = argv;
     EvaluateOptions options;
@@ -65,6 +67,7 @@ class ExampleRun {
   }
 
   const Policy& policy_;
+  const ExampleFilter& filter_;
   std::unique_ptr<PathResolver> resolver_;
   PatternCache patterns_;
   std::vector<ExampleResult> results_;
@@ -72,8 +75,19 @@ class ExampleRun {
 
 }  // namespace
 
-Expected<std::vector<ExampleResult>> run_examples(const Policy& policy) {
-  return ExampleRun(policy).run();
+std::string spaced(const std::vector<std::string>& argv) {
+  std::string out;
+  for (const std::string& word : argv) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+bool ExampleFilter::takes(const std::vector<std::string>& argv, PatternCache& patterns) const {
+  if (pattern.empty()) return true;
+  return patterns.full_match("(?s:.*)(?:" + pattern + ")(?s:.*)", spaced(argv)) == PatternCache::Match::yes;
+}
+
+Expected<std::vector<ExampleResult>> run_examples(const Policy& policy, const ExampleFilter& filter) {
+  return ExampleRun(policy, filter).run();
 }
 
 }  // namespace safe_exec

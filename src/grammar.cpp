@@ -189,7 +189,7 @@ class Reader {
   }
 
   Checked operand() {
-    reading_.operands.push_back({argv_[at_], static_cast<int>(at_), reading_.separator, false, expression_});
+    reading_.operands.push_back({argv_[at_], static_cast<int>(at_), reading_.separator, false, expression_, nullptr});
     ++at_;
     return {};
   }

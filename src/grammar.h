@@ -34,6 +34,7 @@ struct Operand {
   bool behind = false;          // behind a free "--"; after slots are filled: in a slot behind the separator
   bool standard_input = false;  // "-" in a slot that lets it mean standard input
   bool expression = false;      // a word of find's expression
+  const Slot* slot = nullptr;   // after slots are filled
 };
 
 // What the strict grammar made of the tokens. Values and operands are as given until evaluation replaces them by

@@ -34,7 +34,8 @@ constexpr std::array<VerbRow, 10> kVerbs{{
     {Verb::run, "run", "", "run [OPTION]... -- COMMAND [ARG]...", "decide, run confined, and answer with one JSON object"},
     {Verb::check, "check", "", "check [OPTION]... -- COMMAND [ARG]...", "decide only; nothing is run or created"},
     {Verb::policy_validate, "policy", "validate", "policy validate [OPTION]... [POLICY]", "load a policy whole, with its examples"},
-    {Verb::policy_test, "policy", "test", "policy test [OPTION]... [POLICY]", "decide every example and say which fail"},
+    {Verb::policy_test, "policy", "test", "policy test [OPTION]... [POLICY] [FILE.policy.json]...",
+     "decide every example, and the tests of files, and say which fail"},
     {Verb::policy_show, "policy", "show", "policy show [OPTION]... [POLICY]", "say in short what a policy allows, or all about a command"},
     {Verb::policy_diff, "policy", "diff", "policy diff [OPTION]... OLD NEW", "say what NEW grants more, and what less, than OLD"},
     {Verb::policy_suggest, "policy", "suggest", "policy suggest [OPTION]... FILE", "propose what a policy lacks for these lines; writes nothing"},
@@ -45,7 +46,7 @@ constexpr std::array<VerbRow, 10> kVerbs{{
 
 enum class Key : std::uint8_t {
   policy, var, request, cwd, timeout, std_in, env, max_stdout, max_stderr, encoding, id, explain, diagnose, assume_installed,
-  narrower_than, check, write, command, full, output, help, version,
+  narrower_than, check, write, command, full, generate, coverage, threshold, run, output, help, version,
 };
 
 struct OptionRow {
@@ -57,7 +58,7 @@ struct OptionRow {
   std::string_view help;
 };
 
-constexpr std::array<OptionRow, 22> kOptions{{
+constexpr std::array<OptionRow, 26> kOptions{{
     {Key::policy, "--policy", "PATH", kCommand | kPolicy | kSuggest, false, "policy file or directory"},
     {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy | kSuggest, true, "set a variable that the policy lets be set"},
     {Key::request, "--request", "FILE", kCommand, false, "read the request from a JSON file, or - for standard input"},
@@ -78,8 +79,12 @@ constexpr std::array<OptionRow, 22> kOptions{{
     {Key::write, "--write", "", kFmt, false, "put the new layout into the files"},
     {Key::command, "--command", "NAME", bit(Verb::policy_show), false, "show everything about this command"},
     {Key::full, "--full", "", bit(Verb::policy_show), false, "show everything about every command"},
+    {Key::generate, "--generate", "", bit(Verb::policy_test), false, "respell every allowed example and decide each mutant"},
+    {Key::coverage, "--coverage", "", bit(Verb::policy_test), false, "say what no example exercises"},
+    {Key::threshold, "--threshold", "PERCENT", bit(Verb::policy_test), false, "fail when less than this is exercised"},
+    {Key::run, "--run", "REGEX", bit(Verb::policy_test), false, "only what has a match in its words, joined by blanks"},
     {Key::output, "--output", "FORMAT", kAll, false,
-     "run: json, pretty, raw; check: json, pretty, text; others: text, json"},
+     "run: json, pretty, raw; check: json, pretty, text; others: text, json; policy test: tap, junit, sarif, github too"},
     {Key::help, "--help", "", kAll, false, "print this help"},
     {Key::version, "--version", "", bit(Verb::none), false, "print the version"},
 }};
@@ -131,11 +136,15 @@ Expected<std::pair<std::string, std::string>> assignment(std::string_view name, 
 
 Expected<Output> parse_output(Verb verb, std::string_view text) {
   struct Row { std::string_view name; Output output; unsigned verbs; };
-  static constexpr std::array<Row, 4> kOutputs{{
+  static constexpr std::array<Row, 8> kOutputs{{
       {"json", Output::json, kAll},
       {"pretty", Output::pretty, kCommand},
       {"raw", Output::raw, bit(Verb::run)},
       {"text", Output::text, kAll & ~bit(Verb::run)},
+      {"tap", Output::tap, bit(Verb::policy_test)},
+      {"junit", Output::junit, bit(Verb::policy_test)},
+      {"sarif", Output::sarif, bit(Verb::policy_test)},
+      {"github", Output::github, bit(Verb::policy_test)},
   }};
   std::string allowed;
   for (const Row& row : kOutputs) {
@@ -175,6 +184,16 @@ Expected<void> apply_assignment(Key key, std::string_view name, std::string_view
   return {};
 }
 
+Expected<void> apply_threshold(std::string_view value, Invocation& into) {
+  std::int64_t percent = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), percent);
+  if (error != std::errc{} || end != value.data() + value.size() || percent < 0 || percent > 100) {
+    return usage("--threshold takes a number from 0 to 100");
+  }
+  into.threshold = percent;
+  return {};
+}
+
 Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& into) {
   Request& request = into.request;
   switch (row.key) {
@@ -196,6 +215,10 @@ Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& i
       return {};
     case Key::check: into.check = true; return {};
     case Key::write: into.write = true; return {};
+    case Key::generate: into.generate = true; return {};
+    case Key::coverage: into.coverage = true; return {};
+    case Key::run: into.run = value; return {};
+    case Key::threshold: return apply_threshold(value, into);
     case Key::help: into.help = true; return {};
     case Key::version: into.version = true; return {};
     case Key::std_in:
@@ -260,6 +283,10 @@ Expected<void> take_options(std::span<const std::string> tokens, Invocation& int
         continue;
       }
       if ((kPolicy & bit(into.verb)) == 0) return usage("unexpected argument " + std::string(token) + ": the command stands behind --");
+      if (into.verb == Verb::policy_test && token.ends_with(".policy.json")) {
+        into.test_files.emplace_back(token);
+        continue;
+      }
       if (!into.policy.empty()) return usage("more than one policy");
       into.policy = token;
       continue;

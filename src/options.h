@@ -15,7 +15,7 @@ namespace safe_exec {
 
 enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, policy_suggest, policy_fmt, doctor };
 
-enum class Output : std::uint8_t { json, pretty, raw, text };
+enum class Output : std::uint8_t { json, pretty, raw, text, tap, junit, sarif, github };
 
 struct Invocation {
   Verb verb = Verb::none;
@@ -34,6 +34,11 @@ struct Invocation {
   bool explain = false;
   bool diagnose = false;
   bool assume_installed = false;
+  std::vector<std::string> test_files;    // policy test: *.policy.json
+  bool generate = false;                  // policy test
+  bool coverage = false;                  // policy test
+  std::optional<std::int64_t> threshold;  // policy test: per cent
+  std::string run;                        // policy test: a pattern, RE2
   Request request;               // of run and check, when it stands on the command line
 };
 

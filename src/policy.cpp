@@ -240,24 +240,7 @@ void read_override(FileReader& reader, const Item& item, Policy& /*out*/) {
 }
 
 void read_fixture(FileReader& /*reader*/, const Item& item, Policy& out) {
-  constexpr std::string_view kArrow = " -> ";
-  for (const Item& element : elements(item)) {
-    FixtureEntry entry;
-    entry.place = element.place();
-    entry.path = read_non_empty(element);
-    const std::size_t arrow = entry.path.find(kArrow);
-    if (arrow != std::string::npos) {
-      entry.link_target = entry.path.substr(arrow + kArrow.size());
-      entry.path.resize(arrow);
-    }
-    entry.directory = arrow == std::string::npos && entry.path.size() > 1 && entry.path.ends_with('/');
-    if (entry.directory) entry.path.pop_back();
-    if (entry.path.empty() || (arrow != std::string::npos && entry.link_target.empty())) {
-      refuse(element, {"this is not an entry of a fixture", "\"path\", \"dir/\" or \"link -> target\"",
-                       describe_value(element), ""});
-    }
-    out.fixture.push_back(std::move(entry));
-  }
+  for (const Item& element : elements(item)) out.fixture.push_back(read_fixture_entry(element));
 }
 
 void read_commands(FileReader& reader, const Item& item, Policy& out) {
@@ -438,6 +421,24 @@ bool is_command_name(std::string_view text) noexcept {
     const bool word = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
     return word || (&c != text.data() && (c == '.' || c == '+' || c == '-'));
   });
+}
+
+FixtureEntry read_fixture_entry(const Item& item) {
+  constexpr std::string_view kArrow = " -> ";
+  FixtureEntry entry;
+  entry.place = item.place();
+  entry.path = read_non_empty(item);
+  const std::size_t arrow = entry.path.find(kArrow);
+  if (arrow != std::string::npos) {
+    entry.link_target = entry.path.substr(arrow + kArrow.size());
+    entry.path.resize(arrow);
+  }
+  entry.directory = arrow == std::string::npos && entry.path.size() > 1 && entry.path.ends_with('/');
+  if (entry.directory) entry.path.pop_back();
+  if (entry.path.empty() || (arrow != std::string::npos && entry.link_target.empty())) {
+    refuse(item, {"this is not an entry of a fixture", "\"path\", \"dir/\" or \"link -> target\"", describe_value(item), ""});
+  }
+  return entry;
 }
 
 Expected<Policy> load_policy(std::string_view path, PolicyFiles& files, const LoadScope& scope) {

@@ -84,6 +84,9 @@ void check_env(const PolicyContext& context, const std::vector<EnvRule>& env,
 [[nodiscard]] std::int64_t read_capture(const Item& item);  // stdout_bytes, stderr_bytes
 void read_deny_walk(PolicyContext& context, const Item& item, DenyWalk& out);
 
+// policy.cpp
+[[nodiscard]] FixtureEntry read_fixture_entry(const Item& item);
+
 // policy_node.cpp
 [[nodiscard]] Command read_command(PolicyContext& context, const Item& item, std::string_view name,
                                    const std::shared_ptr<const Defaults>& defaults);

@@ -539,6 +539,10 @@ std::string check_text(const Result& result, const Trace* trace) {
   return out;
 }
 
+std::string printable_text(std::string_view text) {
+  return printable(text);
+}
+
 int check_exit_status(const Result& result) {
   if (result.error) return 2;
   if (!result.denied) return 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "model.h"
 
@@ -18,6 +19,9 @@ enum class Layout : std::uint8_t { compact, pretty };
 [[nodiscard]] std::string check_json(const Result& result, const Trace* trace, Layout layout);
 [[nodiscard]] std::string check_text(const Result& result, const Trace* trace);
 [[nodiscard]] int check_exit_status(const Result& result);
+
+// Text as it may stand in a report: what would break a line, hide or reorder text is written as an escape.
+[[nodiscard]] std::string printable_text(std::string_view text);
 
 // {"schema":"safe-exec/error/v1","error":{...}}, for verbs that have no result of their own.
 [[nodiscard]] std::string error_json(const Error& error, Layout layout);

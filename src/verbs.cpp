@@ -71,8 +71,8 @@ Json example_json(const ExampleResult& example) {
           {"passed", example.passed}};
 }
 
-// validate and test: the policy loaded whole, its examples decided; they differ in what they print.
-int examine(const Invocation& in, bool list_all) {
+// The policy loaded whole, its examples decided.
+int validate(const Invocation& in) {
   auto policy = load_whole(in);
   if (!policy) return fail(in, policy.error());
   if (!in.narrower_than.empty()) {
@@ -84,10 +84,8 @@ int examine(const Invocation& in, bool list_all) {
   if (!results) return fail(in, results.error());
   std::string text;
   Json failed = Json::array();
-  Json all = Json::array();
   std::size_t failures = 0;
   for (const ExampleResult& example : *results) {
-    if (list_all) all.push_back(example_json(example));
     if (example.passed) continue;
     ++failures;
     text += example_text(example);
@@ -95,17 +93,15 @@ int examine(const Invocation& in, bool list_all) {
   }
   const int status = failures == 0 ? 0 : 1;
   if (in.output == Output::json) {
-    Json json{{"schema", list_all ? "safe-exec/policy-test/v1" : "safe-exec/policy-validate/v1"},
+    Json json{{"schema", "safe-exec/policy-validate/v1"},
               {"policy", {{"name", policy->name}, {"sha256", policy->sha256}}},
               {"commands", policy->commands.size()},
               {"passed", results->size() - failures},
               {"failed", failures}};
-    json["examples"] = list_all ? std::move(all) : std::move(failed);
+    json["examples"] = std::move(failed);
     return finish(in, dump(json), status);
   }
-  if (list_all) {
-    text += std::to_string(results->size() - failures) + " passed, " + std::to_string(failures) + " failed\n";
-  } else if (failures == 0) {
+  if (failures == 0) {
     text = "valid: " + policy->file + ": " + std::to_string(policy->commands.size()) + " commands, " +
            std::to_string(results->size()) + " examples hold\n";
   }
@@ -161,9 +157,7 @@ int check_verb(const Invocation& in) {
   return finish(in, check_json(result, wanted, layout_of(in.output)), check_exit_status(result));
 }
 
-int policy_validate_verb(const Invocation& in) { return examine(in, false); }
-
-int policy_test_verb(const Invocation& in) { return examine(in, true); }
+int policy_validate_verb(const Invocation& in) { return validate(in); }
 
 int policy_show_verb(const Invocation& in) {
   auto policy = load_whole(in);
