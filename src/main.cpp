@@ -26,6 +26,7 @@ int dispatch(const Invocation& in) {
     case Verb::check: return check_verb(in);
     case Verb::policy_validate: return policy_validate_verb(in);
     case Verb::policy_test: return policy_test_verb(in);
+    case Verb::policy_lint: return policy_lint_verb(in);
     case Verb::policy_show: return policy_show_verb(in);
     case Verb::policy_diff: return policy_diff_verb(in);
     case Verb::policy_suggest: return policy_suggest_verb(in);

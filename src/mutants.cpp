@@ -210,18 +210,29 @@ class Maker {
 
   void cluster() {
     for (std::size_t i = 1; i < argv_.size(); ++i) {
-      if (roles_[i] != Role::option || !is_letters(argv_[i])) continue;
+      if (roles_[i] != Role::option || !is_letters(argv_[i]) || (argv_[i].size() > 2 && is_listed(argv_[i]))) continue;
       // The first letter may take the second for its value, as programs do; then the second option is lost.
       if (i + 1 < argv_.size() && roles_[i + 1] == Role::option && is_letters(argv_[i + 1])) {
         add("cluster", with(i, 2, {argv_[i] + argv_[i + 1].substr(1)}))->may_lose_options = true;
       }
-      for (std::size_t cut = 2; cut < argv_[i].size() && cut < 8; ++cut) {
+      for (std::size_t cut = 2; cut < flags_end(i) && cut < 8; ++cut) {
         const std::string rest = "-" + argv_[i].substr(cut);
-        if (rest.find_first_of("0123456789.=/") != std::string::npos || !is_listed(rest.substr(0, 2))) continue;
         Mutant* split = add("split", with(i, 1, {argv_[i].substr(0, cut), rest}));
         split->may_lose_options = true;
       }
     }
+  }
+
+  // Where the letters of a cluster end: an attached value is none of them.
+  std::size_t flags_end(std::size_t i) const {
+    std::size_t end = argv_[i].size();
+    for (const GivenOption& given : reading_.options) {
+      if (given.argv_index != static_cast<int>(i) || given.value_indexes.empty() || given.value_indexes[0] != given.argv_index) continue;
+      for (std::size_t at = 1; at < end; ++at) {
+        if (has_name_of(*given.option, std::string{'-', argv_[i][at]})) end = at + 1;
+      }
+    }
+    return end;
   }
 
   // All options of the line behind its operands: where programs permute they mean the same, behind "--" they are operands.
@@ -267,6 +278,8 @@ class Maker {
 
   void insert_separator() {
     for (std::size_t i = 1; i <= std::min(argv_.size(), kMaxPlaces); ++i) {
+      // The value of an option that takes anything would be "--", and what was its value an option.
+      if (i < argv_.size() && roles_[i] == Role::value && argv_[i].starts_with('-')) continue;
       Mutant* made = add("insert --", with(i, 0, {"--"}));
       made->may_lose_options = made->may_add_operands = true;
       made->tail = i < argv_.size() && roles_[i] == Role::value ? -1 : static_cast<int>(i + 1);

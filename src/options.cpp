@@ -18,7 +18,7 @@ constexpr unsigned bit(Verb verb) { return 1U << static_cast<unsigned>(verb); }
 
 constexpr unsigned kCommand = bit(Verb::run) | bit(Verb::check);
 constexpr unsigned kSuggest = bit(Verb::policy_suggest);
-constexpr unsigned kPolicy = bit(Verb::policy_validate) | bit(Verb::policy_test) | bit(Verb::policy_show);
+constexpr unsigned kPolicy = bit(Verb::policy_validate) | bit(Verb::policy_test) | bit(Verb::policy_show) | bit(Verb::policy_lint);
 constexpr unsigned kFmt = bit(Verb::policy_fmt);
 constexpr unsigned kFiles = bit(Verb::policy_diff) | kSuggest | kFmt;  // their operands are files
 constexpr unsigned kAll = kCommand | kPolicy | kFiles | bit(Verb::policy_schema) | bit(Verb::doctor) | bit(Verb::none);
@@ -30,12 +30,13 @@ struct VerbRow {
   std::string_view help;
 };
 
-constexpr std::array<VerbRow, 10> kVerbs{{
+constexpr std::array<VerbRow, 11> kVerbs{{
     {Verb::run, "run", "", "run [OPTION]... -- COMMAND [ARG]...", "decide, run confined, and answer with one JSON object"},
     {Verb::check, "check", "", "check [OPTION]... -- COMMAND [ARG]...", "decide only; nothing is run or created"},
     {Verb::policy_validate, "policy", "validate", "policy validate [OPTION]... [POLICY]", "load a policy whole, with its examples"},
     {Verb::policy_test, "policy", "test", "policy test [OPTION]... [POLICY] [FILE.policy.json]...",
      "decide every example, and the tests of files, and say which fail"},
+    {Verb::policy_lint, "policy", "lint", "policy lint [OPTION]... [POLICY]", "say what of a policy grants more than it seems to"},
     {Verb::policy_show, "policy", "show", "policy show [OPTION]... [POLICY]", "say in short what a policy allows, or all about a command"},
     {Verb::policy_diff, "policy", "diff", "policy diff [OPTION]... OLD NEW", "say what NEW grants more, and what less, than OLD"},
     {Verb::policy_suggest, "policy", "suggest", "policy suggest [OPTION]... FILE", "propose what a policy lacks for these lines; writes nothing"},
@@ -46,7 +47,7 @@ constexpr std::array<VerbRow, 10> kVerbs{{
 
 enum class Key : std::uint8_t {
   policy, var, request, cwd, timeout, std_in, env, max_stdout, max_stderr, encoding, id, explain, diagnose, assume_installed,
-  narrower_than, check, write, command, full, generate, coverage, threshold, run, output, help, version,
+  narrower_than, check, write, command, full, generate, coverage, threshold, run, fail_level, output, help, version,
 };
 
 struct OptionRow {
@@ -58,7 +59,7 @@ struct OptionRow {
   std::string_view help;
 };
 
-constexpr std::array<OptionRow, 26> kOptions{{
+constexpr std::array<OptionRow, 27> kOptions{{
     {Key::policy, "--policy", "PATH", kCommand | kPolicy | kSuggest, false, "policy file or directory"},
     {Key::var, "--var", "NAME=VALUE", kCommand | kPolicy | kSuggest, true, "set a variable that the policy lets be set"},
     {Key::request, "--request", "FILE", kCommand, false, "read the request from a JSON file, or - for standard input"},
@@ -83,8 +84,10 @@ constexpr std::array<OptionRow, 26> kOptions{{
     {Key::coverage, "--coverage", "", bit(Verb::policy_test), false, "say what no example exercises"},
     {Key::threshold, "--threshold", "PERCENT", bit(Verb::policy_test), false, "fail when less than this is exercised"},
     {Key::run, "--run", "REGEX", bit(Verb::policy_test), false, "only what has a match in its words, joined by blanks"},
+    {Key::fail_level, "--fail-level", "SEVERITY", bit(Verb::policy_lint), false, "fail from this on: error, warning (default), note"},
     {Key::output, "--output", "FORMAT", kAll, false,
-     "run: json, pretty, raw; check: json, pretty, text; others: text, json; policy test: tap, junit, sarif, github too"},
+     "run: json, pretty, raw; check: json, pretty, text; others: text, json; policy test: tap, junit too; policy test and "
+     "lint: sarif, github too"},
     {Key::help, "--help", "", kAll, false, "print this help"},
     {Key::version, "--version", "", bit(Verb::none), false, "print the version"},
 }};
@@ -143,8 +146,8 @@ Expected<Output> parse_output(Verb verb, std::string_view text) {
       {"text", Output::text, kAll & ~bit(Verb::run)},
       {"tap", Output::tap, bit(Verb::policy_test)},
       {"junit", Output::junit, bit(Verb::policy_test)},
-      {"sarif", Output::sarif, bit(Verb::policy_test)},
-      {"github", Output::github, bit(Verb::policy_test)},
+      {"sarif", Output::sarif, bit(Verb::policy_test) | bit(Verb::policy_lint)},
+      {"github", Output::github, bit(Verb::policy_test) | bit(Verb::policy_lint)},
   }};
   std::string allowed;
   for (const Row& row : kOutputs) {
@@ -194,6 +197,12 @@ Expected<void> apply_threshold(std::string_view value, Invocation& into) {
   return {};
 }
 
+Expected<void> apply_fail_level(std::string_view value, Invocation& into) {
+  if (value != "error" && value != "warning" && value != "note") return usage("--fail-level takes error, warning or note");
+  into.fail_level = value;
+  return {};
+}
+
 Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& into) {
   Request& request = into.request;
   switch (row.key) {
@@ -219,6 +228,7 @@ Expected<void> apply(const OptionRow& row, std::string_view value, Invocation& i
     case Key::coverage: into.coverage = true; return {};
     case Key::run: into.run = value; return {};
     case Key::threshold: return apply_threshold(value, into);
+    case Key::fail_level: return apply_fail_level(value, into);
     case Key::help: into.help = true; return {};
     case Key::version: into.version = true; return {};
     case Key::std_in:

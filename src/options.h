@@ -13,7 +13,7 @@
 
 namespace safe_exec {
 
-enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, policy_suggest, policy_fmt, doctor };
+enum class Verb : std::uint8_t { none, run, check, policy_validate, policy_test, policy_show, policy_schema, policy_diff, policy_suggest, policy_fmt, policy_lint, doctor };
 
 enum class Output : std::uint8_t { json, pretty, raw, text, tap, junit, sarif, github };
 
@@ -39,6 +39,7 @@ struct Invocation {
   bool coverage = false;                  // policy test
   std::optional<std::int64_t> threshold;  // policy test: per cent
   std::string run;                        // policy test: a pattern, RE2
+  std::string fail_level;                 // policy lint: a severity; empty: not given
   Request request;               // of run and check, when it stands on the command line
 };
 

@@ -10,6 +10,7 @@ namespace safe_exec {
 [[nodiscard]] int check_verb(const Invocation& in);
 [[nodiscard]] int policy_validate_verb(const Invocation& in);
 [[nodiscard]] int policy_test_verb(const Invocation& in);
+[[nodiscard]] int policy_lint_verb(const Invocation& in);
 [[nodiscard]] int policy_show_verb(const Invocation& in);
 [[nodiscard]] int policy_schema_verb();
 [[nodiscard]] int policy_diff_verb(const Invocation& in);

@@ -6,7 +6,7 @@ import subprocess
 
 from common import directories, finish, output_of
 
-VERBS = [["run"], ["check"], ["policy", "validate"], ["policy", "test"], ["policy", "show"],
+VERBS = [["run"], ["check"], ["policy", "validate"], ["policy", "test"], ["policy", "lint"], ["policy", "show"],
          ["policy", "schema"], ["policy", "diff"], ["policy", "suggest"],
          ["policy", "fmt"], ["doctor"]]
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -85,6 +85,10 @@ def main():
     both_ways(problems, "key", rows(man5, "Key"), keys, "safe-exec-policy(5)", "policy.v1.json")
     if output_of(binary, "policy", "schema").strip() != (source / "policy/schema/policy.v1.json").read_text().strip():
         problems.append("`safe-exec policy schema` does not print policy/schema/policy.v1.json")
+
+    sarif = json.loads(output_of(binary, "policy", "lint", "--output", "sarif", str(source / "policy/livos")))
+    rules = {rule["id"] for rule in sarif["runs"][0]["tool"]["driver"]["rules"]}
+    both_ways(problems, "lint rule", rows(man5, "Rule"), rules, "safe-exec-policy(5)", "policy lint")
 
     both_ways(problems, "denial code", rows(man5, "Denial"), denials, "safe-exec-policy(5)", "model.cpp")
     both_ways(problems, "error code", rows(man1, "Error"), errors, "safe-exec(1)", "model.cpp")
