@@ -39,7 +39,7 @@ Expected<Decision> Evaluation::run() {
     if (std::optional<Error> error = broken()) return tl::unexpected(*std::move(error));
     Denial denial = finish_denial(policy_, std::move(std::get<Refusal>(passed.error())));
     if (options_.trace != nullptr) {
-      options_.trace->push_back({denial.rule, denial.expected, denial.message, false, denial.argv_index});
+      options_.trace->push_back({denial.rule, denial.expected, denial.message, false, denial.argv_index, denial.location});
     }
     return Decision(std::move(denial));
   }
@@ -210,7 +210,9 @@ tl::unexpected<Stop> Evaluation::refuse(DenialCode code, std::string message, Pl
 
 void Evaluation::trace(Place place, std::string_view expected, std::string_view found, int argv_index) {
   if (options_.trace == nullptr) return;
-  options_.trace->push_back({policy_.pointer(place), std::string(expected), std::string(found), true, argv_index});
+  std::optional<Location> location;
+  if (place.source < policy_.sources.size()) location = policy_.locate(place);
+  options_.trace->push_back({policy_.pointer(place), std::string(expected), std::string(found), true, argv_index, std::move(location)});
 }
 
 Expected<Decision> evaluate(const Policy& policy, const Request& request, PathResolver& resolver,

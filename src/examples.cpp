@@ -58,6 +58,8 @@ class ExampleRun {
       const bool asks = denial->code == DenialCode::needs_approval;
       result.found = asks ? "ask" : std::string(code_name(denial->code));
       result.message = denial->message;
+    } else {
+      result.rebuilt = std::move(std::get<Plan>(*decision).argv);
     }
     // An example may name the code of an ask as well as the word.
     result.passed =

@@ -21,6 +21,7 @@ struct ExampleResult {
   std::string expected;  // "allow", "ask", or a denial code
   std::string found;     // the same, as decided
   std::string message;   // of the denial, when there was one
+  std::vector<std::string> rebuilt;  // what would be executed, when it is allowed
   bool passed = false;
 };
 

@@ -457,6 +457,7 @@ struct TraceStep {
   std::string found;
   bool accepted = true;
   int argv_index = -1;
+  std::optional<Location> location = {};
 };
 using Trace = std::vector<TraceStep>;
 
@@ -530,6 +531,7 @@ struct Result {
   LastProcess last;                // what supervise.h's await_end() waits for before the answer is given
   std::string command;             // name, when known
   std::string policy_name, policy_sha256;
+  std::vector<std::shared_ptr<const json::Document>> policy_sources;  // for an explanation: what its excerpts show
 };
 
 }  // namespace safe_exec

@@ -73,6 +73,7 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   if (!policy) return tl::make_unexpected(policy.error());
   result.policy_name = policy->name;
   result.policy_sha256 = policy->sha256;
+  if (trace != nullptr) result.policy_sources = policy->sources;
   if (policy->find(scope.command) != nullptr) result.command = scope.command;
 
   auto resolver = make_system_resolver(*policy, in.variables);

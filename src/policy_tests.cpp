@@ -108,6 +108,7 @@ ExampleResult judge(const PolicyTest& test, const Decision& decision) {
   result.found = "allow";
   result.passed = test.expect == "allow";
   const std::vector<std::string>& argv = std::get<Plan>(decision).argv;
+  result.rebuilt = argv;
   if (result.passed && test.canonical && *test.canonical != argv) {
     result.passed = false;
     result.found = "another argv";

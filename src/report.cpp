@@ -8,6 +8,7 @@
 #define JSON_NO_IO 1  // keeps the stream classes, and what they cost at start-up, out of the binary
 #include <nlohmann/json.hpp>
 
+#include "explain.h"
 #include "utf8.h"
 
 namespace safe_exec {
@@ -528,13 +529,10 @@ std::string check_text(const Result& result, const Trace* trace) {
     append_line(out, "instead", words(denial.instead));
   }
   if (trace != nullptr) {
-    for (const TraceStep& step : *trace) {
-      out += std::string(step.accepted ? "  + " : "  - ") + printable(step.rule) + ": expected " +
-             printable(step.expected) + ", found " + shown_value(step.found) + "\n";
-    }
+    out += trace_text(result, *trace);
     if (result.plan)
       out +=
-          "  confinement: " + confinement_json(*result.plan).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+          "confinement: " + confinement_json(*result.plan).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   }
   return out;
 }

@@ -151,6 +151,7 @@ Json example_json(const ExampleResult& result) {
               {"found", result.found},
               {"message", result.message},
               {"passed", result.passed}});
+  if (!result.rebuilt.empty()) out["rebuilt"] = result.rebuilt;
   return out;
 }
 

@@ -91,6 +91,20 @@ class Check(SandboxTest):
         self.assertIn(b"option_not_allowed", out)
         self.assertIn(b"the tree is large", out)
 
+    def test_the_text_trace_ends_with_a_caret_under_what_decided(self):
+        policy = self.write("policy.json", json.dumps({"version": 1, "name": "n", "commands": LS}, indent=1))
+        for argv, status, pointer in ((["ls", "-R"], 1, "/commands/ls"), (["ls", "--color", "x"], 1, "/commands/ls/options/--color"), (["ls"], 0, "/commands/ls")):
+            code, out, _ = self.call(["check", "--policy", policy, "--output", "text", "--explain", "--", *argv])
+            text = out.decode().split("confinement: ")[0]
+            self.assertEqual(code, status)
+            place, line, caret = text.splitlines()[-3:]
+            number, column = (int(part) for part in place.split(" ")[2].rsplit(":", 2)[1:])
+            self.assertEqual(place, f"decided at {policy}:{number}:{column} {pointer}")
+            with open(policy) as f:
+                source = f.read().splitlines()[number - 1]
+            self.assertEqual(line, f"{number:4} | {source}")
+            self.assertEqual(caret, "     | " + " " * (column - 1) + "^")
+
 
 class Policy(SandboxTest):
     def test_validate_and_test(self):
