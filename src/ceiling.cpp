@@ -39,8 +39,11 @@ Expected<std::vector<Widening>> widenings_over(const Policy& policy, PathResolve
   if (!theirs) return tl::make_unexpected(std::move(theirs.error()));
   if (!scope.everything && scope.command.empty()) return std::vector<Widening>();  // no command: denied anyway
   if (auto safe = check_policy_not_writable(*loaded, **theirs); !safe) return tl::make_unexpected(safe.error());
-  std::vector<Widening> found =
-      find_widenings({policy, resolved_roots(resolver)}, {*loaded, resolved_roots(**theirs)}, scope.command);
+  const Compared ours{policy, resolved_roots(resolver)}, base_side{*loaded, resolved_roots(**theirs)};
+  std::vector<Widening> found = find_widenings(ours, base_side, scope.command);
+  for (const std::string& wrapped : scope.wrapped) {
+    std::ranges::move(find_widenings(ours, base_side, wrapped), std::back_inserter(found));
+  }
   if (auto broken = resolver.broken()) return tl::make_unexpected(*std::move(broken));
   if (auto broken = (*theirs)->broken()) return tl::make_unexpected(*std::move(broken));
   return found;

@@ -25,28 +25,38 @@ std::vector<std::string> names_of(const Policy& policy) {
 }  // namespace
 
 Expected<Decision> Evaluation::run() {
-  using Rule = Step (Evaluation::*)();
-  constexpr Rule kRules[] = {
+  static constexpr Rule kReading[] = {
       &Evaluation::check_tokens, &Evaluation::identify,      &Evaluation::read,       &Evaluation::check_count,
-      &Evaluation::enter_cwd,    &Evaluation::match_options, &Evaluation::fill_slots, &Evaluation::build_env,
-      &Evaluation::plan_stdin,   &Evaluation::settle_limits, &Evaluation::rebuild,    &Evaluation::ask,
-      &Evaluation::take_binary,
+      &Evaluation::enter_cwd,    &Evaluation::match_options, &Evaluation::fill_slots,
   };
-  for (const Rule rule : kRules) {
-    Step passed = (this->*rule)();
-    if (passed) continue;
-    if (Error* error = std::get_if<Error>(&passed.error())) return tl::unexpected(std::move(*error));
-    if (std::optional<Error> error = broken()) return tl::unexpected(*std::move(error));
-    Denial denial = finish_denial(policy_, std::move(std::get<Refusal>(passed.error())));
-    if (options_.trace != nullptr) {
-      options_.trace->push_back({denial.rule, denial.expected, denial.message, false, denial.argv_index, denial.location});
-    }
-    return Decision(std::move(denial));
-  }
+  static constexpr Rule kGranting[] = {
+      &Evaluation::build_env, &Evaluation::plan_stdin, &Evaluation::settle_limits, &Evaluation::rebuild,
+      &Evaluation::ask,       &Evaluation::take_binary,
+  };
+  if (Step read = pass(kReading); !read) return conclude(std::move(read.error()));
+  if (wrapped_at_ > 0) return decide_wrapped();
+  if (Step granted = pass(kGranting); !granted) return conclude(std::move(granted.error()));
   settle_sandbox();
   if (std::optional<Error> error = broken()) return tl::unexpected(*std::move(error));
   trace(leaf(), "allow, ask or deny", "allow");
   return Decision(std::move(plan_));
+}
+
+Step Evaluation::pass(std::span<const Rule> rules) {
+  for (const Rule rule : rules) {
+    if (Step passed = (this->*rule)(); !passed) return passed;
+  }
+  return {};
+}
+
+Expected<Decision> Evaluation::conclude(Stop stop) {
+  if (Error* error = std::get_if<Error>(&stop)) return tl::unexpected(std::move(*error));
+  if (std::optional<Error> error = broken()) return tl::unexpected(*std::move(error));
+  Denial denial = finish_denial(policy_, std::move(std::get<Refusal>(stop)));
+  if (options_.trace != nullptr) {
+    options_.trace->push_back({denial.rule, denial.expected, denial.message, false, denial.argv_index, denial.location});
+  }
+  return Decision(std::move(denial));
 }
 
 std::optional<Error> Evaluation::broken() const {
@@ -99,6 +109,7 @@ Step Evaluation::identify() {
   const std::string name = slash == std::string::npos ? token : token.substr(slash + 1);
   command_ = policy_.find(name);
   if (command_ == nullptr) {
+    if (depth_ > 0 && options_.wrapped != nullptr) *options_.wrapped = name;
     auto refusal = refuse(DenialCode::command_not_allowed, shown(token) + " is not a command that the policy allows",
                           {}, 0, token);
     Denial& denial = std::get<Refusal>(refusal.value()).denial;

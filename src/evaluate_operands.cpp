@@ -162,6 +162,10 @@ class SlotFiller {
     std::vector<std::string> words;
     for (std::size_t i = from; i < tokens.size(); ++i) words.push_back(tokens[i].text);
     const Type& type = *rest_type(*place.slot);
+    if (type.language == Language::command) {
+      self_.wrapped_at_ = tokens[from].argv_index;
+      return {};
+    }
     auto rebuilt = self_.match_rest(type, words);
     if (!rebuilt) {
       const Operand& token = tokens[from + rebuilt.error().index];
@@ -218,8 +222,21 @@ class SlotFiller {
       if (place.taken.empty()) {
         if (Step filled = take_defaults(place); !filled) return filled;
       }
-      if (place.taken.size() < place.slot->min) return too_few(at);
+      const Type* rest = rest_type(*place.slot);
+      const bool wraps = rest != nullptr && rest->language == Language::command && self_.wrapped_at_ > 0;
+      if (!wraps && place.taken.size() < place.slot->min) return too_few(at);
+      if (place.slot->as != WrapperRole::none) {
+        for (const Operand& operand : place.taken) {
+          self_.carried_.push_back({place.slot, operand.text, operand.argv_index});
+        }
+      }
       std::move(place.taken.begin(), place.taken.end(), std::back_inserter(operands));
+    }
+    if (self_.wrapped_at_ == 0 && !self_.carried_.empty()) {
+      const Evaluation::Carried& first = self_.carried_.front();
+      return self_.refuse(DenialCode::too_few_operands,
+                          title(self_.nodes_) + " needs a command behind " + shown(first.text), first.slot->place,
+                          first.argv_index, first.text);
     }
     self_.reading_.operands = std::move(operands);
     return {};

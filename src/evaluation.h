@@ -3,7 +3,9 @@
 // looked at last, so that no denial depends on whether a program is installed.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,8 +26,13 @@ using Step = tl::expected<void, Stop>;
 class Evaluation {
  public:
   Evaluation(const Policy& policy, const Request& request, PathResolver& resolver, PatternCache& patterns,
-             const EvaluateOptions& options)
-      : policy_(policy), request_(request), resolver_(resolver), patterns_(patterns), options_(options) {}
+             const EvaluateOptions& options, std::size_t depth = 0)
+      : policy_(policy),
+        request_(request),
+        resolver_(resolver),
+        patterns_(patterns),
+        options_(options),
+        depth_(depth) {}
 
   [[nodiscard]] Expected<Decision> run();
 
@@ -37,7 +44,18 @@ class Evaluation {
     int argv_index = -1;
   };
 
+  using Rule = Step (Evaluation::*)();
+
+  // An operand of a wrapper that means something for the command inside.
+  struct Carried {
+    const Slot* slot;
+    std::string text;
+    int argv_index;
+  };
+
   // evaluate.cpp: the line as such
+  Step pass(std::span<const Rule> rules);
+  [[nodiscard]] Expected<Decision> conclude(Stop stop);
   Step check_tokens();
   Step identify();
   Step read();
@@ -45,6 +63,10 @@ class Evaluation {
   Step rebuild();
   Step ask();
   Step take_binary();
+
+  // evaluate_wrapped.cpp: the command behind a wrapper
+  Step carry(Request& inner);
+  [[nodiscard]] Expected<Decision> decide_wrapped();
 
   // evaluate_request.cpp: what comes beside argv
   Step enter_cwd();
@@ -95,6 +117,7 @@ class Evaluation {
   PathResolver& resolver_;
   PatternCache& patterns_;
   const EvaluateOptions& options_;
+  const std::size_t depth_;  // of wrappers around this request
 
   const Command* command_ = nullptr;
   std::string as_named_;  // the path by which token 0 named the command, else empty
@@ -102,6 +125,8 @@ class Evaluation {
   std::vector<const Node*> nodes_;
   Effective settings_;
   std::vector<Grant> pending_;  // of the value that is being matched; granted only when the whole value is accepted
+  std::vector<Carried> carried_;
+  int wrapped_at_ = 0;  // token that names the command inside; 0: there is none
   Plan plan_;
 };
 

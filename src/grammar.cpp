@@ -131,7 +131,7 @@ class Reader {
   Checked token() {
     const std::string& text = argv_[at_];
     if (reading_.terminal) return after_terminal();
-    if (reading_.separator || expression_) return operand();
+    if (reading_.separator || expression_ || wrapped_) return operand();
     if (begins_expression(text)) {
       expression_ = true;
       return operand();
@@ -190,6 +190,9 @@ class Reader {
 
   Checked operand() {
     reading_.operands.push_back({argv_[at_], static_cast<int>(at_), reading_.separator, false, expression_, nullptr});
+    // A wrapper stops at its first operand: what follows belongs to the command behind it.
+    const Type* rest = rest_type(node());
+    if (rest != nullptr && rest->language == Language::command) wrapped_ = true;
     ++at_;
     return {};
   }
@@ -409,7 +412,8 @@ class Reader {
   std::vector<NameIndex> names_;  // one a level
   std::unordered_map<const Option*, std::uint32_t> given_;
   std::size_t at_ = 0;
-  bool expression_ = false;
+  bool expression_ = false;  // find's has begun
+  bool wrapped_ = false;     // a wrapper's options are over
 };
 
 }  // namespace

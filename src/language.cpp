@@ -1,11 +1,13 @@
-// Owns the parsers of revisions, pathspecs, hosts and URLs. Never touches the file system or the network, and
-// never accepts what it does not fully understand.
+// Owns the parsers of revisions, pathspecs, hosts, URLs, journal matches and durations. Never touches the file system
+// or the network, and never accepts what it does not fully understand.
 #include "language.h"
 
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <numeric>
 #include <string>
+#include <utility>
 
 namespace safe_exec {
 namespace {
@@ -210,11 +212,15 @@ bool is_url_tail(std::string_view tail) {
 bool takes_many_words(Language language) noexcept {
   switch (language) {
     case Language::find:
+    case Language::command:
       return true;
     case Language::pathspec:
     case Language::git_rev:
     case Language::sed_print:
     case Language::jq:
+    case Language::go_template:
+    case Language::journal_match:
+    case Language::sql_read:
       return false;
   }
   return false;
@@ -224,10 +230,14 @@ bool holds_lines(Language language) noexcept {
   switch (language) {
     case Language::sed_print:
     case Language::jq:
+    case Language::go_template:
+    case Language::sql_read:
+    case Language::command:
       return true;
     case Language::pathspec:
     case Language::git_rev:
     case Language::find:
+    case Language::journal_match:
       return false;
   }
   return false;
@@ -241,6 +251,10 @@ bool holds_paths(Language language) noexcept {
     case Language::git_rev:
     case Language::sed_print:
     case Language::jq:
+    case Language::go_template:
+    case Language::journal_match:
+    case Language::sql_read:
+    case Language::command:
       return false;
   }
   return false;
@@ -288,6 +302,43 @@ std::optional<std::int64_t> read_integer(std::string_view text) {
     value = value * 10 + digit;
   }
   return value;
+}
+
+// systemd.journal-fields(7): upper case, at most 64 bytes; "__" begins addresses, which cannot be matched.
+bool is_journal_match(std::string_view text) {
+  if (text == "+") return true;
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0 || equals > 64 || text.size() > 4096) return false;
+  const std::string_view field = text.substr(0, equals);
+  return !is_digit(field.front()) && !field.starts_with("__") && std::all_of(field.begin(), field.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_';
+  });
+}
+
+std::optional<std::int64_t> read_duration(std::string_view text) {
+  std::int64_t unit = 1000;
+  if (!text.empty() && !is_digit(text.back())) {
+    constexpr std::array<std::pair<char, std::int64_t>, 4> kUnits{{{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}}};
+    const auto* known =
+        std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& pair) { return pair.first == text.back(); });
+    if (known == kUnits.end()) return std::nullopt;
+    unit *= known->second;
+    text.remove_suffix(1);
+  }
+  const std::size_t dot = std::min(text.find('.'), text.size());
+  const std::string_view whole = text.substr(0, dot);
+  const std::string_view fraction = text.substr(std::min(dot + 1, text.size()));
+  if (!all_digits(whole) || whole.size() > 9 || fraction.size() > 9) return std::nullopt;
+  if (dot < text.size() && !all_digits(fraction)) return std::nullopt;
+  const auto digits = [](std::string_view part) {
+    return std::accumulate(part.begin(), part.end(), std::int64_t{0},
+                           [](std::int64_t sum, char c) { return sum * 10 + (c - '0'); });
+  };
+  std::int64_t scale = 1;
+  for (std::size_t i = 0; i < fraction.size(); ++i) scale *= 10;
+  const std::int64_t part = digits(fraction);
+  // Both factors are below 10^9, so that neither product overflows.
+  return digits(whole) * unit + (part / scale) * unit + ((part % scale) * unit + scale - 1) / scale;
 }
 
 std::optional<UrlParts> split_url(std::string_view text) {

@@ -13,7 +13,7 @@
 
 namespace safe_exec {
 
-enum class Language : std::uint8_t { pathspec, git_rev, find, sed_print, jq };
+enum class Language : std::uint8_t { pathspec, git_rev, find, sed_print, jq, go_template, journal_match, sql_read, command };
 
 // Why a text or a line of words is not of a language.
 struct LanguageProblem {
@@ -47,6 +47,12 @@ struct Pathspec {
 
 // Decimal, no sign, no leading zero.
 [[nodiscard]] std::optional<std::int64_t> read_integer(std::string_view text);
+
+// One match of journalctl(1): FIELD=value, or "+" between two groups of them.
+[[nodiscard]] bool is_journal_match(std::string_view text);
+
+// timeout(1)'s duration in milliseconds: a decimal number, perhaps with a fraction, and s, m, h or d. Rounded up.
+[[nodiscard]] std::optional<std::int64_t> read_duration(std::string_view text);
 
 // scheme://host[:port][/path][?query], all of it in RFC 3986's characters; no user, no fragment, no dot segments
 // (encoded ones included), no encoded control character or backslash.

@@ -157,6 +157,9 @@ struct Option {
   Place place;
 };
 
+// What an operand of a wrapper (timeout, env) means for the command that it wraps.
+enum class WrapperRole : std::uint8_t { none, timeout, env };
+
 struct Slot {
   bool separator = false;  // this entry is "--"
   std::string name;
@@ -165,6 +168,7 @@ struct Slot {
   std::vector<std::string> defaults;  // tokens used when nothing was given
   std::vector<std::string> requires_options, excludes, replaced_by;  // option names
   bool dash = false;  // "-" means standard input
+  WrapperRole as = WrapperRole::none;
   Place place;
 };
 

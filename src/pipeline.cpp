@@ -65,40 +65,70 @@ Expected<std::vector<Widening>> over_base(const Invocation& in, const Policy& po
   return widenings_over(policy, resolver, *base, Owners::root_or_caller, scope);
 }
 
-Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter stop, Trace* trace, Result& result,
-                         std::vector<Widening>* wider) {
-  LoadScope scope;
-  scope.command = command_name(request);
-  auto policy = load(in, scope);
-  if (!policy) return tl::make_unexpected(policy.error());
-  result.policy_name = policy->name;
-  result.policy_sha256 = policy->sha256;
-  if (trace != nullptr) result.policy_sources = policy->sources;
-  if (policy->find(scope.command) != nullptr) result.command = scope.command;
+// What is asked of one request, and what is found on the way to its decision.
+struct Wishes {
+  Trace* trace;
+  std::vector<Widening>* wider;
+};
 
-  auto resolver = make_system_resolver(*policy, in.variables);
+// The decision by what was loaded of the policy; nullopt: it is wider than the base that it must not exceed. wrapped is set
+// as EvaluateOptions says.
+Expected<std::optional<Decision>> decide_by(const Policy& policy, const Request& request, const Invocation& in,
+                                            const LoadScope& scope, const Wishes& wishes, std::string& wrapped) {
+  auto resolver = make_system_resolver(policy, in.variables);
   if (!resolver) return tl::make_unexpected(resolver.error());
-  if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return safe;
-  if (auto within = check_ceiling(*policy, **resolver, scope); !within) return within;
-  if (wider != nullptr && !in.narrower_than.empty()) {
-    auto found = over_base(in, *policy, **resolver, scope);
+  if (auto safe = check_policy_not_writable(policy, **resolver); !safe) return tl::make_unexpected(safe.error());
+  if (auto within = check_ceiling(policy, **resolver, scope); !within) return tl::make_unexpected(within.error());
+  if (wishes.wider != nullptr && !in.narrower_than.empty()) {
+    auto found = over_base(in, policy, **resolver, scope);
     if (!found) return tl::make_unexpected(found.error());
-    *wider = std::move(*found);
-    if (!wider->empty()) return {};
+    *wishes.wider = std::move(*found);
+    if (!wishes.wider->empty()) return std::nullopt;
   }
-
   PatternCache patterns;
   EvaluateOptions options;
   options.assume_installed = in.assume_installed;
-  options.trace = trace;
-  auto decision = evaluate(*policy, request, **resolver, patterns, options);
+  options.trace = wishes.trace;
+  options.wrapped = &wrapped;
+  auto decision = evaluate(policy, request, **resolver, patterns, options);
   if (!decision) return tl::make_unexpected(decision.error());
-  if (auto* denial = std::get_if<Denial>(&*decision)) {
+  return std::move(*decision);
+}
+
+// The decision, by a policy of which only what the request needs is loaded: a wrapper shows only when it is decided which
+// command it wraps, and then that one is loaded too.
+Expected<std::optional<Decision>> decide(const Request& request, const Invocation& in, const Wishes& wishes, Result& result) {
+  LoadScope scope;
+  scope.command = command_name(request);
+  for (;;) {
+    auto policy = load(in, scope);
+    if (!policy) return tl::make_unexpected(policy.error());
+    result.policy_name = policy->name;
+    result.policy_sha256 = policy->sha256;
+    if (wishes.trace != nullptr) result.policy_sources = policy->sources;
+    if (policy->find(scope.command) != nullptr) result.command = scope.command;
+
+    std::string wrapped;
+    auto decision = decide_by(*policy, request, in, scope, wishes, wrapped);
+    const bool loaded = std::find(scope.wrapped.begin(), scope.wrapped.end(), wrapped) != scope.wrapped.end();
+    if (wrapped.empty() || loaded || !is_command_name(wrapped)) return decision;
+    scope.wrapped.push_back(std::move(wrapped));
+    if (wishes.trace != nullptr) wishes.trace->clear();
+  }
+}
+
+Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter stop, const Wishes& wishes, Result& result) {
+  auto decided = decide(request, in, wishes, result);
+  if (!decided) return tl::make_unexpected(decided.error());
+  if (!*decided) return {};
+  Decision& decision = **decided;
+  if (auto* denial = std::get_if<Denial>(&decision)) {
     result.denied = std::move(*denial);
     return {};
   }
-  Plan& plan = result.plan.emplace(std::get<Plan>(std::move(*decision)));
-  if (stop == StopAfter::decision && trace == nullptr) return {};
+  Plan& plan = result.plan.emplace(std::get<Plan>(std::move(decision)));
+  result.command = plan.command;
+  if (stop == StopAfter::decision && wishes.trace == nullptr) return {};
 
   auto settled = complete(plan);
   if (!settled) return tl::make_unexpected(settled.error());
@@ -132,7 +162,7 @@ Result answer(const Invocation& in, StopAfter stop, Trace* trace, std::vector<Wi
     return result;
   }
   result.id = request->id;
-  if (auto done = carry_out(*request, in, stop, trace, result, wider); !done) result.error = because(done.error());
+  if (auto done = carry_out(*request, in, stop, {trace, wider}, result); !done) result.error = because(done.error());
   if (!result.denied) return result;
   if ((result.error = missing_proc())) result.denied.reset();
   return result;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include "digest.h"
@@ -146,6 +147,9 @@ class Gatherer {
       names = unwrap(files_.list_commands(directory));
     else if (is_command_name(scope_.command))
       names.push_back(scope_.command);
+    if (!scope_.everything) {
+      std::copy_if(scope_.wrapped.begin(), scope_.wrapped.end(), std::back_inserter(names), is_command_name);
+    }
     for (const std::string& name : names) {
       const std::string path = clean(std::string(directory) + "/commands/" + name + ".json");
       if (!is_command_name(name)) {

@@ -29,6 +29,7 @@ class PolicyFiles {
 struct LoadScope {
   bool everything = false;   // validate, test, show: all commands, patterns compiled, paths compared
   std::string command;       // else: policy.json and this command (directory form reads only its file)
+  std::vector<std::string> wrapped = {};  // and those that it wraps
 };
 
 // path: a policy file or directory.

@@ -19,7 +19,8 @@ constexpr std::array<std::string_view, 2> kExecByNames{"fd", "path"};
 constexpr std::array<std::string_view, 4> kEffectNames{"reads", "writes", "network", "executes"};
 
 using SlotField = Field<Slot, PolicyContext>;
-constexpr std::array<SlotField, 8> kSlotFields{{
+constexpr std::array<std::string_view, 2> kRoleNames{"timeout", "env"};
+constexpr std::array<SlotField, 9> kSlotFields{{
     {"name", [](PolicyContext&, const Item& value, Slot& out) { out.name = read_non_empty(value); }},
     {"type",
      [](PolicyContext& c, const Item& value, Slot& out) {
@@ -47,9 +48,12 @@ constexpr std::array<SlotField, 8> kSlotFields{{
     {"excludes", [](PolicyContext&, const Item& value, Slot& out) { out.excludes = read_strings(value, 1); }},
     {"replaced_by", [](PolicyContext&, const Item& value, Slot& out) { out.replaced_by = read_strings(value, 1); }},
     {"dash", [](PolicyContext&, const Item& value, Slot& out) { out.dash = read_bool(value); }},
+    {"as", [](PolicyContext&, const Item& value,
+              Slot& out) { out.as = read_choice(value, kRoleNames) == 0 ? WrapperRole::timeout : WrapperRole::env; }},
 }};
 
-// A type that takes all that remains is the slot's only one. It may be given no word at all, unless "count" says so.
+// A type that takes all that remains is the slot's only one. Unless "count" says so, it may be given no word at all; a
+// wrapper needs its command.
 void check_rest_slot(const Item& item, Slot& slot) {
   const bool rest = std::any_of(slot.types.begin(), slot.types.end(), [](const TypeRef& type) { return type->rest; });
   if (!rest) return;
@@ -61,7 +65,8 @@ void check_rest_slot(const Item& item, Slot& slot) {
            At::key);
   }
   if (item.member("count")) return;
-  slot.min = 0;
+  slot.min =
+      slot.types.front()->kind == Type::Kind::language && slot.types.front()->language == Language::command ? 1 : 0;
   slot.max = static_cast<std::uint32_t>(kMaxTokens);
 }
 
@@ -285,6 +290,19 @@ void name_reason(Node& node, const Scope& above) {
 
 void read_subcommands(PolicyContext& context, const Item& item, Node& node, const Scope& scope);
 
+// What an operand means for the command inside, where there is one.
+void check_roles(const Item& item, const Node& node) {
+  const Type* rest = rest_type(node);
+  const bool wraps = rest != nullptr && rest->language == Language::command;
+  for (std::size_t i = 0; node.operands && i < node.operands->size(); ++i) {
+    if (wraps || (*node.operands)[i].as == WrapperRole::none) continue;
+    refuse(*elements(*item.member("operands"))[i].member("as"),
+           {"this means something only to a command that is wrapped", "a last operand of the language \"command\"",
+            "none", ""},
+           At::key);
+  }
+}
+
 // Only with find's syntax does the grammar know where an expression begins.
 void check_expression(const Item& item, const Node& node, SyntaxName syntax) {
   const Type* rest = rest_type(node);
@@ -313,6 +331,7 @@ void finish_node(PolicyContext& context, const Item& item, Node& node, const Sco
   check_options(context, item, node, above.persistent, syntax);
   if (syntax == SyntaxName::find) check_no_separator(item, node);
   check_expression(item, node, syntax);
+  check_roles(item, node);
   name_reason(node, above);
   const std::optional<Item> subcommands = item.member("subcommands");
   if (!subcommands) {

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kAccessNames{"stat", "read", "write", "create", "replace"};
 constexpr std::array<std::string_view, 3> kKindNames{"file", "dir", "any"};
-constexpr std::array<std::string_view, 5> kLanguageNames{"pathspec", "git-rev", "find", "sed-print", "jq"};
+constexpr std::array<std::string_view, 9> kLanguageNames{"pathspec",    "git-rev",       "find",     "sed-print", "jq",
+                                                         "go-template", "journal-match", "sql-read", "command"};
 constexpr std::string_view kStartDir = "start_dir";
 constexpr std::int64_t kMaxInteger = std::int64_t{1} << 53;
 constexpr std::int64_t kDefaultListMax = 100;

@@ -14,6 +14,8 @@
 #include "language_find.h"
 #include "language_jq.h"
 #include "language_sed.h"
+#include "language_sql.h"
+#include "language_template.h"
 #include "suggest.h"
 #include "utf8.h"
 
@@ -190,12 +192,20 @@ ValueResult match_language(const Type& type, std::string_view token, const PathD
       if (token.size() > kMaxLanguageBytes) return too_long(type);
       if (!is_git_rev(token)) return refuse(type);
       return std::string(token);
-    case Language::find:  // only as a whole: match_words
+    case Language::find:     // only as a whole: match_words
+    case Language::command:  // decided by evaluation
       return refuse(type);
     case Language::sed_print:
       return match_script(read_sed, token);
     case Language::jq:
       return match_script(read_jq, token);
+    case Language::go_template:
+      return match_script(read_template, token);
+    case Language::sql_read:
+      return match_script(read_sql, token);
+    case Language::journal_match:
+      if (!is_journal_match(token)) return refuse(type);
+      return std::string(token);
   }
   return refuse(type);
 }
@@ -384,6 +394,14 @@ std::string describe(const Type& type) {
           return "a script of sed that only prints";
         case Language::jq:
           return "a filter of jq";
+        case Language::go_template:
+          return "a Go template that only formats";
+        case Language::journal_match:
+          return "a journal match, FIELD=value or +";
+        case Language::sql_read:
+          return "one SQL statement that only reads";
+        case Language::command:
+          return "a command that the policy allows";
       }
   }
   return {};

@@ -35,6 +35,8 @@ COMMANDS = {
                           {"name": "expression", "type": {"language": "find", "rest": True, "within": ["${start_dir}"]}}]},
     "sed": {"path": ["/usr/bin/sed", "/bin/sed"], "options": {"--quiet": {"aliases": ["-n"]}},
             "operands": [{"name": "script", "type": {"language": "sed-print"}}, {"name": "file", "type": WS}]},
+    "sqlite3": {"path": "/usr/bin/sqlite3", "end_of_options": False, "spelling": "separate", "options": {"-readonly": {}}, "syntax": "find",
+                "operands": [{"name": "database", "type": WS}, {"name": "statement", "type": {"language": "sql-read"}}]},
     "jq": {"path": "/usr/bin/jq", "end_of_options": False, "options": {"-c": {}},
            "operands": [{"name": "filter", "type": {"language": "jq"}}, {"name": "file", "type": WS}]},
 }
@@ -168,13 +170,47 @@ class Jq(Maker):
         return ["jq", "-c", "".join(text), line[3]]
 
 
+class Sql(Maker):
+    def value(self, depth=1):
+        plain = self.one("a", "b", "t.a", "1", "2.5", "'x'", "'it''s'", "NULL", "-1", "x'41'", "\"b\"", "[a]", "0x1F")
+        if depth == 0:
+            return plain
+        v = lambda: self.value(depth - 1)
+        return self.one(plain, plain, "(" + v() + ")", v() + self.one("+", " - ", "||", "*", " % ", "<<", "&") + v(), "upper(" + v() + ")", "coalesce(" + v() + ", 1)", "substr(" + v() + ",1,2)",
+                        "replace(b,'x','q')", "CASE WHEN " + self.condition(0) + " THEN " + v() + " ELSE 3 END", "cast(" + v() + " AS TEXT)", "(SELECT count( * ) FROM t)", "json_array(" + v() + ")",
+                        "printf('%d-%s', 1, " + v() + ")", "iif(" + v() + ",1,2)")
+
+    def condition(self, depth=1):
+        return self.one(self.value(depth) + self.one(" = ", "<>", "<=", " IS ", " LIKE ", "==", " > ") + self.value(depth), "a IN (1,2)", "a IS NOT NULL", "b BETWEEN 'x' AND 'y'", "EXISTS (SELECT 1)",
+                        "NOT (" + self.value(0) + ")")
+
+    def select(self):
+        return ("SELECT " + self.one("", "DISTINCT ") + ", ".join(self.some(1, 3, self.value)) + self.one(" FROM t", " FROM main.t AS t", "\nFROM t", " FROM t, json_each('[1,2]')")
+                + self.one("", " WHERE " + self.condition(), " WHERE " + self.condition() + self.one(" AND ", " OR ") + self.condition()) + self.one("", "", " ORDER BY 1 DESC", " LIMIT 2", " ORDER BY 1 LIMIT 1 OFFSET 1"))
+
+    def line(self):
+        statement = self.one(self.select(), self.select(), self.select() + ";", "WITH c(x) AS (" + "SELECT 1" + ") SELECT x FROM c", "WITH c AS (" + self.select() + ") SELECT * FROM c", "VALUES (1,'a'),(2,NULL)",
+                             "PRAGMA table_info(t)", "pragma main.table_info('t')", "PRAGMA user_version", "SELECT name FROM pragma_table_info('t')", "SELECT sql FROM sqlite_master", "EXPLAIN QUERY PLAN " + self.select(),
+                             "SELECT sum(a) OVER (PARTITION BY b ORDER BY a) FROM t")
+        return ["sqlite3", "-readonly", "t.db", statement]
+
+    def spoil(self, line):
+        text = list(line[3])
+        for _ in range(self.r.randint(1, 2)):
+            at = self.r.randint(0, len(text))
+            text[at:at + self.r.randint(0, 3)] = self.one(*" ;()',\"[]`.*-+/=<>0123456789\n", "readfile('t.db')", "writefile('o','x')", " fsdir ", "fsdir('.')", "load_extension('x')", "--", "/*", "*/", ".shell id",
+                                                        "attach 'o' as o;", " delete from t ", "pragma ", "(select ", " into ", "upper", "edit('x')", " union select ")
+        return [*line[:3], "".join(text)]
+
+
 # What we leave to the program: it then fails, and does nothing.
 HARMLESS = {
     "find": (r"unknown user|not the name of|No such file", ),
     "sed": (r"invalid reference|no previous regular|Unmatched|Invalid|Trailing backslash|unterminated address|Regular expression too big", ),
+    "sqlite3": (r"no such column|no such table|ambiguous|malformed JSON|do not have the same number|wrong number of arguments", ),
     "jq": (r"is not defined|as object key|Division by zero|cannot be divided|unexpected end|jq: error: (?!syntax)", ),
 }
-SYNTAX = {"find": 1, "sed": 1, "jq": 3}  # exit status of a line that the program does not understand
+SYNTAX = {"find": 1, "sed": 1, "jq": 3, "sqlite3": 1}  # exit status of a line that the program does not understand
 
 
 class Languages(SandboxTest):
@@ -184,6 +220,7 @@ class Languages(SandboxTest):
                            ("ws/a.json", json.dumps({"a": 1, "b": {"c": "x"}, "l": [1, "two", None, {"a": 2}]}))):
             self.write(name, text)
         os.symlink("b.c", self.ws + "/sub/link")
+        subprocess.run(["sqlite3", "t.db", "create table t(a, b); insert into t values (1, 'x'), (2, 'y'), (NULL, 'z')"], cwd=self.ws, check=True, capture_output=True)
         os.mkdir(self.dir + "/log")
         self.rules = self.policy(COMMANDS)
 
@@ -243,8 +280,11 @@ class Languages(SandboxTest):
     def test_jq(self):
         self.compare("jq", Jq(3), 150)
 
+    def test_sql(self):
+        self.compare("sqlite3", Sql(4), 150)
+
     def test_a_few_of_each_run_inside_the_product(self):
-        for maker in (Find(11), Sed(12), Jq(13)):
+        for maker in (Find(11), Sed(12), Jq(13), Sql(14)):
             for _ in range(25):
                 line = maker.line()
                 _, result = self.run_json(self.rules, line)

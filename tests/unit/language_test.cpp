@@ -8,6 +8,7 @@ using safe_exec::DenialCode;
 using safe_exec::host_is_listed;
 using safe_exec::is_git_rev;
 using safe_exec::is_host;
+using safe_exec::is_journal_match;
 using safe_exec::read_integer;
 using safe_exec::read_pathspec;
 using safe_exec::split_url;
@@ -291,4 +292,17 @@ TEST_CASE("url: split only when every reader would split it alike") {
     CAPTURE(text);
     CHECK_FALSE(split_url(text).has_value());
   }
+}
+
+TEST_CASE("journal-match: a field with its value, or a plus") {
+  for (const char* text : {"_SYSTEMD_UNIT=ssh.service", "PRIORITY=3", "MESSAGE=a b = c", "+", "A1_=", "_PID=1"}) {
+    CAPTURE(text);
+    CHECK(is_journal_match(text));
+  }
+  for (const char* text : {"", "=", "=x", "unit=x", "_SYSTEMD_UNIT", "/usr/bin/x", "/dev/sda", "-u", "--file=x", "1A=x", "__CURSOR=x", "A-B=x", "++", "A =x"}) {
+    CAPTURE(text);
+    CHECK_FALSE(is_journal_match(text));
+  }
+  CHECK_FALSE(is_journal_match(std::string(65, 'A') + "=x"));
+  CHECK_FALSE(is_journal_match("A=" + std::string(5000, 'x')));
 }
