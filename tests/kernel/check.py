@@ -16,9 +16,14 @@ POLICY = {"version": 1, "name": "probe",
                                  "operands": [{"name": "file", "type": READABLE}, {"name": "directory", "type": READABLE},
                                               {"name": "world", "type": {"text": [1, 200]}, "count": [0, 20]}]}}}
 # Code of its own in memory of its own: gains nothing that the filter does not refuse.
-GENERATED_CODE = {"map writable and executable memory", "make written memory executable", "map a memory file executable"}
+GENERATED_CODE = {"map writable and executable memory", "make written memory executable", "map a memory file executable",
+                  "a memory file that stays", "an executable memory file", "let memory be executable again",
+                  "make a second view of shared memory executable", "make its own code writable", "make memory executable by key",
+                  "make shared memory executable", "make the heap executable", "make the stack executable"}
+# Without namespaces: names, which Landlock does not mediate, and a flag that cannot be locked.
+NO_NAMESPACE_OPEN = {"learn that a secret exists", "see the victim in /proc", "map the operand as code", "keep capabilities"}
 NO_NAMESPACES = {"user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace"}
-UNCOUNTED = {"fork a thousand processes"}  # root's processes before Linux 6.14: the layer "limits" says so
+UNCOUNTED = {"fork a thousand processes", "start a thousand threads"}  # root's processes before Linux 6.14: the layer "limits" says so
 
 
 def initramfs(build, path):
@@ -99,7 +104,7 @@ def main():
                 error = result["error"] or {}
                 found = [] if error.get("code") == "sandbox_unavailable" and error["hint"] and not doctor["healthy"] else [str(error), str(doctor)]
             else:
-                found = problems(result, doctor, lost, UNCOUNTED if uid == 0 else set(), abi)
+                found = problems(result, doctor, lost, NO_NAMESPACE_OPEN if name != "plain" else UNCOUNTED if uid == 0 else set(), abi)
             bad += bool(found)
             print("%s Linux %s %s, %s, uid %d" % ("FAIL" if found else "ok", doctor["kernel"], parameters, name, uid), *found, sep="\n    ")
     sys.exit(1 if bad else 0)
