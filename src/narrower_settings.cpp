@@ -150,7 +150,7 @@ Settings wider_settings(const Effective& candidate, const Effective& base, const
   std::string reason = wider_roots(own_cwd, cwd_roots(base, sides.base.policy), sides);
   if (!reason.empty()) out.push_back({{"cwd"}, "cwd: " + reason});
   compare_sandbox(out, candidate, base, sides);
-  // exit_ok says what counts as success, and unsafe_env what its author has been told: neither grants anything.
+  // exit_ok says what counts as success, repeatable what may be asked twice, and unsafe_env what its author has been told: neither grants anything.
   return out;
 }
 

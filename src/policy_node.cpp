@@ -194,7 +194,7 @@ void postpone(PolicyContext& /*context*/, const Item& item, Node& /*out*/) {
 }
 
 using NodeField = Field<Node, PolicyContext>;
-constexpr std::array<NodeField, 26> kNodeFields{{
+constexpr std::array<NodeField, 27> kNodeFields{{
     {"syntax", [](PolicyContext&, const Item& v, Node& out) { out.syntax = read_enum<SyntaxName>(v, kSyntaxNames); }},
     {"permute", [](PolicyContext&, const Item& v, Node& out) { out.permute = read_bool(v); }},
     {"end_of_options", [](PolicyContext&, const Item& v, Node& out) { out.end_of_options = read_bool(v); }},

@@ -20,6 +20,8 @@ NOT_COMPARED = {
     "Defaults.unsafe_env": "the loader's; the rules that it lets stand are compared",
     "Node.sandbox": "as what is in force: Effective", "Defaults.sandbox": "as what is in force: Effective",
     "Effective.exit_ok": "what counts as success is no grant",
+    "Node.repeatable": "a second run is given nothing that the first was not", "Node.lint_ignore": "is for lint",
+    "Effective.repeatable": "a second run is given nothing that the first was not",
     "Effective.unsafe_env": "the loader's; the rules that it lets stand are compared", "Policy.name": "is a name", "Policy.file": "is where it was read", "Policy.sha256": "is of its text",
     "Policy.source_pointers": "is where it is written", "Variable.kind": "there is one kind",
 }
