@@ -92,6 +92,7 @@ void check_combination(const Item& item, const Option& option) {
   const Type* type = single ? option.values[0].get() : nullptr;
   const bool separate = option.spelling == Spelling::separate;
   const bool joined = option.spelling == Spelling::joined;
+  const bool counts = type != nullptr && (type->kind == Type::Kind::integer || type->kind == Type::Kind::regex);
   struct Rule {
     std::string_view key;
     bool broken;
@@ -106,8 +107,8 @@ void check_combination(const Item& item, const Option& option) {
       {"spelling", joined && option.values.size() > 1, "one \"value\", because several are always separate tokens"},
       {"spelling", separate && option.optional && !option.separate,
        "\"separate\": true, or a value that is not optional"},
-      {"numeric", option.numeric && (type == nullptr || type->kind != Type::Kind::integer || option.optional),
-       "a \"value\" of type int that is not optional"},
+      {"numeric", option.numeric && (!counts || option.optional),
+       "a \"value\" of type int or regex that is not optional"},
       {"max", item.member("max").has_value() && flag, "a \"value\" (a repeated flag folds into one)"},
       {"terminal", option.terminal && last_words, "no \"always\", \"chdir\" or \"required\""},
       {"always", option.always && (option.chdir || option.required || option.optional || option.numeric),
