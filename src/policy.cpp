@@ -385,6 +385,13 @@ Policy load(std::string_view path, PolicyFiles& files, const LoadScope& scope) {
   Gatherer gatherer(context, files, scope);
   static_cast<void>(gatherer.gather(path, nullptr));
   std::vector<File> read = gatherer.take();
+  // Before any command, so that a command's own names are never seen by the policy's.
+  for (const auto& [name, definition] : context.names[static_cast<std::size_t>(Named::type)]) {
+    static_cast<void>(define_type(context, definition));
+  }
+  for (const auto& [name, definition] : context.names[static_cast<std::size_t>(Named::option_set)]) {
+    define_option_set(context, definition);
+  }
   for (std::size_t i = 0; i < read.size(); ++i) read_file({context, read[i], gatherer.overridden(), i == 0});
   check_variable_cycles(context);
   narrow_limits(read);

@@ -270,14 +270,64 @@ void read_effects(PolicyContext& /*context*/, const Item& item, Command& out) {
   }
 }
 
-constexpr std::array<Field<Command, PolicyContext>, 6> kCommandFields{{
+void nothing(PolicyContext& /*context*/, const Item& /*item*/, Command& /*out*/) {}  // LocalNames reads it before
+
+constexpr std::array<Field<Command, PolicyContext>, 8> kCommandFields{{
     {"path", read_path},
     {"trust", [](PolicyContext&, const Item& v, Command& out) { out.trust = read_enum<Trust>(v, kTrustNames); }},
     {"sha256", read_digests},
     {"exec_by", [](PolicyContext&, const Item& v, Command& out) { out.exec_by = read_enum<ExecBy>(v, kExecByNames); }},
     {"description", [](PolicyContext&, const Item& v, Command& out) { out.node.description = read_string(v); }},
     {"effects", read_effects},
+    {"types", nothing},
+    {"option_sets", nothing},
 }};
+
+// The command's own types and option sets: names of the policy for as long as the command is read.
+class LocalNames {
+ public:
+  LocalNames(PolicyContext& context, const Item& command) : context_(context) {
+    add(Named::type, command.member("types"));
+    add(Named::option_set, command.member("option_sets"));
+    // Read even if nothing uses them: an error in one is an error.
+    for (const auto& [kind, definition] : added_) {
+      if (kind == Named::type) {
+        static_cast<void>(define_type(context_, definition));
+      } else {
+        define_option_set(context_, definition);
+      }
+    }
+  }
+  ~LocalNames() {
+    for (const auto& [kind, definition] : added_) {
+      context_.names[static_cast<std::size_t>(kind)].erase(definition.key());
+      context_.types.erase(kind == Named::type ? definition.key() : std::string_view());
+      context_.option_sets.erase(kind == Named::option_set ? definition.key() : std::string_view());
+    }
+  }
+  LocalNames(const LocalNames&) = delete;
+  LocalNames& operator=(const LocalNames&) = delete;
+
+ private:
+  void add(Named kind, const std::optional<Item>& named) {
+    if (!named) return;
+    for (const Item& definition : members(*named)) {
+      const bool fits = is_command_name(definition.key());
+      if (fits && context_.names[static_cast<std::size_t>(kind)].emplace(definition.key(), definition).second) {
+        added_.emplace_back(kind, definition);
+        continue;
+      }
+      refuse(definition,
+             {fits ? "the policy has this name already" : "this is not the name of a type or option set",
+              fits ? "a name that only this command has" : "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}",
+              "\"" + std::string(definition.key()) + "\"", ""},
+             At::key);
+    }
+  }
+
+  PolicyContext& context_;
+  std::vector<std::pair<Named, Item>> added_;
+};
 
 void name_reason(Node& node, const Scope& above) {
   if (node.decision == Verdict::allow) return;
@@ -389,6 +439,7 @@ Command read_command(PolicyContext& context, const Item& item, std::string_view 
   Command command;
   command.node.name = name;
   command.defaults = defaults;
+  const LocalNames local(context, item);
   const bool file = item.node->parent == json::kNone;  // commands/NAME.json
   for (const Item& value : members(item)) {
     if (file && value.key() == "$schema") continue;
