@@ -1,0 +1,236 @@
+"""The shipped policy/readonly on developers' tools, for real: what it allows works, as root and as an ordinary user, and
+nothing of a hostile repository or project executes."""
+import json
+import os
+import shutil
+import subprocess
+
+from harness import SOURCE, SandboxTest, main
+
+READONLY = os.path.join(SOURCE, "policy", "readonly")
+OTHER_USER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+
+
+def allowed_examples(command):
+    with open(os.path.join(READONLY, "commands", command + ".json")) as f:
+        node = json.load(f)
+
+    def walk(node):
+        yield from node.get("examples", {}).get("allow", [])
+        for below in node.get("subcommands", {}).values():
+            yield from walk(below)
+    return list(walk(node))
+
+
+class Tools(SandboxTest):
+    def run_readonly(self, argv, *options, **popen):
+        return self.run_json(READONLY, argv, *options, **popen)
+
+    def stdout(self, argv, *options):
+        status, result = self.run_readonly(argv, *options)
+        self.assertTrue(result["success"], (argv, result["outcome"], result["denied"], result["error"], result["stderr"]))
+        self.assertEqual(result["sandbox"]["degraded"], [], argv)
+        return result["stdout"]
+
+
+class Git(Tools):
+    def setUp(self):
+        super().setUp()
+        self.proof = os.path.join(self.dir, "proof")
+        os.mkdir(self.proof)
+        os.chmod(self.proof, 0o777)
+        os.chmod(self.dir, 0o755)
+        self.git("init", "-q", "-b", "main")
+        self.write("ws/src/a.c", "int main(void) { return 0; }\n")
+        self.write("ws/src/b.c", "int other;\n")
+        self.write("ws/.gitattributes", "*.c diff=evil filter=evil merge=evil\n")
+        self.git("add", "-A")
+        self.commit("first")
+        self.git("tag", "v1.0")
+        self.git("branch", "feature")
+        self.write("ws/src/a.c", "int main(void) { return 1; }\n")
+        self.git("add", "-A")
+        self.commit("second: fix")
+        self.write("ws/src/b.c", "int stashed;\n")
+        self.git("-c", "user.name=t", "-c", "user.email=t@example.org", "stash", "-q")
+        self.write("ws/src/a.c", "int main(void) { return 2; }\n")
+
+    def git(self, *arguments, where=None):
+        subprocess.run(["git", *arguments], cwd=where or self.ws, check=True, capture_output=True,
+                       env={"PATH": "/usr/bin:/bin", "HOME": self.dir, "GIT_CONFIG_NOSYSTEM": "1"})
+
+    def commit(self, message, where=None):
+        self.git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", message, where=where)
+
+    def make_hostile(self, filters=True):
+        def touch(name):
+            return "touch %s/%s; cat" % (self.proof, name)
+        for key in ("core.fsmonitor", "diff.external", "diff.evil.textconv", "diff.evil.command", "core.pager", "pager.log",
+                    "pager.status", "core.editor", "sequence.editor", "gpg.program", "gpg.ssh.program", "gpg.x509.program",
+                    "core.sshCommand", "core.gitProxy", "core.askPass", "credential.helper", "merge.evil.driver",
+                    "uploadpack.packObjectsHook", "interactive.diffFilter", "core.alternateRefsCommand", "trailer.x.command",
+                    "tar.x.command", "browser.x.cmd", "man.x.cmd", "remote.origin.uploadpack", "submodule.x.update"):
+            self.git("config", key, touch(key))
+        if filters:
+            for key in ("filter.evil.clean", "filter.evil.smudge", "filter.evil.process"):
+                self.git("config", key, touch(key))
+        for name in ("status", "log", "diff", "ci"):
+            self.git("config", "alias." + name, "!" + touch("alias"))
+        for key, value in (("log.showSignature", "true"), ("diff.submodule", "diff"), ("status.submoduleSummary", "true"),
+                           ("remote.origin.url", "ext::touch %s/ext" % self.proof), ("protocol.ext.allow", "always"),
+                           ("remote.origin.promisor", "true"), ("remote.origin.partialclonefilter", "blob:none"),
+                           ("extensions.partialClone", "origin"), ("core.repositoryformatversion", "1"),
+                           ("format.pretty", "%H %G? %GS"), ("include.path", "/nonexistent/hostile"),
+                           ("core.hooksPath", os.path.join(self.ws, "hooks"))):
+            self.git("config", key, value)
+        for hook in ("post-index-change", "fsmonitor-watchman", "pre-commit", "post-checkout", "reference-transaction"):
+            for where in ("ws/.git/hooks/", "ws/hooks/"):
+                self.write(where + hook, "#!/bin/sh\ntouch %s/hook\n" % self.proof, 0o755)
+
+    def permissive(self):
+        """The shipped entry with its arguments and guards, and a sandbox that lets everything happen."""
+        directory = os.path.join(self.dir, "permissive")
+        shutil.copytree(READONLY, directory, ignore=lambda top, names: [n for n in names if top.endswith("commands") and n != "git.json"])
+        path = os.path.join(directory, "commands", "git.json")
+        with open(path) as f:
+            node = json.load(f)
+
+        def loosen(node):
+            node.setdefault("sandbox", {}).update(
+                {"read": ["${workspace}"], "write": [self.proof], "tmp": "private",
+                 "exec": ["/bin/dash", "/bin/sh", "/usr/bin/touch", "/usr/bin/cat", "/usr/bin/git", "/usr/lib/git-core", "self"]})
+            for below in node.get("subcommands", {}).values():
+                loosen(below)
+        loosen(node)
+        with open(path, "w") as f:
+            json.dump(node, f)
+        return directory
+
+    def test_every_example_runs_and_the_guards_hold_even_where_all_may_be_executed(self):
+        self.make_hostile(filters=False)
+        policy = self.permissive()
+        for argv in allowed_examples("git"):
+            status, result = self.run_json(policy, argv)
+            self.assertEqual(result["outcome"]["type"], "exited", (argv, result))
+            self.assertEqual(os.listdir(self.proof), [], argv)
+
+    def test_the_permissive_sandbox_would_show_an_execution(self):
+        # Without this the test above would prove nothing.
+        policy = self.permissive()
+        path = os.path.join(policy, "commands", "git.json")
+        with open(path) as f:
+            node = json.load(f)
+        node["env"] = {}
+        del node["examples"], node["hints"]
+        node["subcommands"] = {"status": {"sandbox": node["subcommands"]["status"]["sandbox"]}}
+        with open(path, "w") as f:
+            json.dump(node, f)
+        self.make_hostile(filters=False)
+        self.run_json(policy, ["git", "status"])
+        self.assertIn("core.fsmonitor", os.listdir(self.proof))
+
+    def test_no_filter_runs(self):
+        self.make_hostile()
+        for argv in (["git", "diff"], ["git", "status"], ["git", "blame", "src/a.c"], ["git", "log", "-p"], ["git", "stash", "show", "-p"],
+                     ["git", "diff", "--no-index", "src/a.c", "src/b.c"], ["git", "grep", "main"], ["git", "ls-files", "-m"]):
+            self.run_readonly(argv)
+            self.assertEqual(os.listdir(self.proof), [], argv)
+
+    def test_the_answers_are_those_of_the_repository(self):
+        self.make_hostile(filters=False)
+        for argv, expected in ((["git", "status", "-s"], " M src/a.c"),
+                               (["git", "log", "--oneline"], "first"),
+                               (["git", "log", "--oneline", "-1", "--", "src"], "second: fix"),
+                               (["git", "diff"], "+int main(void) { return 2; }"),
+                               (["git", "diff", "HEAD~1..HEAD", "--stat"], "src/a.c"),
+                               (["git", "show", "HEAD:src/a.c"], "return 1"),
+                               (["git", "blame", "-L", "1,1", "src/a.c"], "main(void)"),
+                               (["git", "grep", "-n", "main", "--", "*.c"], "src/a.c:1:"),
+                               (["git", "branch", "-a", "-v"], "feature"),
+                               (["git", "tag", "-l"], "v1.0"),
+                               (["git", "stash", "list"], "stash@{0}"),
+                               (["git", "stash", "show", "-p"], "+int stashed"),
+                               (["git", "reflog"], "HEAD@{0}"),
+                               (["git", "reflog", "show", "main"], "main@{0}"),
+                               (["git", "rev-parse", "--show-toplevel"], self.ws),
+                               (["git", "rev-parse", "--abbrev-ref", "HEAD"], "main"),
+                               (["git", "config", "--get", "remote.origin.promisor"], "true"),
+                               (["git", "remote", "-v"], "origin"),
+                               (["git", "describe", "--tags", "--always"], "v1.0"),
+                               (["git", "cat-file", "-p", "HEAD"], "second: fix"),
+                               (["git", "worktree", "list"], self.ws),
+                               (["git", "ls-files"], "src/b.c"),
+                               (["git", "ls-tree", "-r", "--name-only", "HEAD"], "src/a.c"),
+                               (["git", "-C", "src", "status", "-s"], " M a.c"),
+                               (["git", "shortlog", "-sn"], "t"),
+                               (["git", "rev-list", "--count", "HEAD"], "2"),
+                               (["git", "merge-base", "main", "feature"], ""),
+                               (["git", "for-each-ref", "refs/tags"], "refs/tags/v1.0"),
+                               (["git", "-c", "color.ui=always", "status", "-s"], "\x1b[31m"),
+                               (["git", "check-attr", "diff", "--", "src/a.c"], "evil")):
+            self.assertIn(expected, self.stdout(argv), argv)
+
+    def test_secrets_of_the_work_tree_stay_closed(self):
+        self.write("ws/.env", "TOKEN=hunter2\n")
+        for argv in (["git", "diff", "--no-index", "src/a.c", ".env"], ["git", "grep", "--untracked", "hunter2"],
+                     ["git", "grep", "--no-index", "hunter2"], ["git", "blame", "--contents", ".env", "src/a.c"]):
+            status, out, err = self.call(["run", "--policy", READONLY, "--", *argv])
+            self.assertNotIn(b"TOKEN=", out, argv)
+
+    def test_a_submodule_does_not_run_its_configuration(self):
+        other = os.path.join(self.dir, "other")
+        os.mkdir(other)
+        self.git("init", "-q", where=other)
+        self.write("other/x", "x\n")
+        self.git("add", "-A", where=other)
+        self.commit("x", where=other)
+        self.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", other, "sub")
+        self.commit("sub")
+        self.git("config", "core.fsmonitor", "touch %s/sub" % self.proof, where=os.path.join(self.ws, "sub"))
+        self.write("ws/sub/x", "changed\n")
+        for argv in (["git", "status"], ["git", "diff"], ["git", "diff", "--submodule=log"], ["git", "log", "-p", "-1"], ["git", "-C", "sub", "status"]):
+            self.stdout(argv)
+            self.assertEqual(os.listdir(self.proof), [], argv)
+
+    def test_nothing_outside_the_workspace_is_read_through_the_repository(self):
+        secret = self.write("secret/objects/info/x", "secret\n")
+        self.write("ws/.git/objects/info/alternates", os.path.join(self.dir, "secret/objects") + "\n")
+        self.git("config", "core.worktree", os.path.join(self.dir, "secret"))
+        self.git("config", "core.attributesFile", secret)
+        self.git("config", "core.excludesFile", secret)
+        self.git("config", "blame.ignoreRevsFile", secret)
+        for argv in (["git", "diff"], ["git", "status"], ["git", "blame", "src/a.c"], ["git", "ls-files", "-o"], ["git", "grep", "--untracked", "secret"]):
+            status, out, err = self.call(["run", "--policy", READONLY, "--", *argv])
+            self.assertNotIn(b"secret\\n", out, argv)
+
+    def test_it_works_for_an_ordinary_user(self):
+        for top, directories, files in os.walk(self.dir):
+            for name in directories + files:
+                os.lchown(os.path.join(top, name), 12345, 12345)
+        os.chown(self.dir, 12345, 12345)
+        for argv, expected in ((["git", "status", "-s"], " M src/a.c"), (["git", "log", "--oneline"], "first"), (["git", "stash", "list"], "stash@{0}"),
+                               (["git", "range-diff", "feature~0", "main~1", "main"], "second")):
+            process = subprocess.run([*OTHER_USER, os.path.join(self.user_binary()), "run", "--policy", self.user_policy(), "--", *argv],
+                                     cwd=self.ws, capture_output=True, env={"PATH": "/usr/bin:/bin"})
+            result = json.loads(process.stdout)
+            self.assertTrue(result["success"], (argv, result))
+            self.assertIn(expected, result["stdout"], argv)
+
+    def user_binary(self):
+        # The checkout may lie where only root can go.
+        path = os.path.join(self.dir, "safe-exec")
+        if not os.path.exists(path):
+            from harness import BINARY
+            shutil.copy(BINARY, path)
+            os.chmod(path, 0o755)
+        return path
+
+    def user_policy(self):
+        path = os.path.join(self.dir, "readonly")
+        if not os.path.exists(path):
+            shutil.copytree(READONLY, path)
+        return path
+
+
+if __name__ == "__main__":
+    main()
