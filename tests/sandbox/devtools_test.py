@@ -1,11 +1,14 @@
 """The shipped policy/readonly on developers' tools, for real: what it allows works, as root and as an ordinary user, and
 nothing of a hostile repository or project executes."""
+import http.server
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
+import threading
 
-from harness import SOURCE, SandboxTest, main
+from harness import BINARY, SOURCE, SandboxTest, main
 
 READONLY = os.path.join(SOURCE, "policy", "readonly")
 OTHER_USER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
@@ -31,6 +34,17 @@ class Tools(SandboxTest):
         self.assertTrue(result["success"], (argv, result["outcome"], result["denied"], result["error"], result["stderr"]))
         self.assertEqual(result["sandbox"]["degraded"], [], argv)
         return result["stdout"]
+
+
+    def run_as_user(self, argv):
+        # The checkout may lie where only root can go.
+        binary, policy = os.path.join(self.dir, "safe-exec"), os.path.join(self.dir, "readonly")
+        if not os.path.exists(binary):
+            shutil.copy(BINARY, binary)
+            shutil.copytree(READONLY, policy)
+        os.chmod(self.dir, 0o755)
+        process = subprocess.run([*OTHER_USER, binary, "run", "--policy", policy, "--", *argv], cwd=self.ws, capture_output=True, env={"PATH": "/usr/bin:/bin"})
+        return json.loads(process.stdout)
 
 
 class Git(Tools):
@@ -210,26 +224,89 @@ class Git(Tools):
         os.chown(self.dir, 12345, 12345)
         for argv, expected in ((["git", "status", "-s"], " M src/a.c"), (["git", "log", "--oneline"], "first"), (["git", "stash", "list"], "stash@{0}"),
                                (["git", "range-diff", "feature~0", "main~1", "main"], "second")):
-            process = subprocess.run([*OTHER_USER, os.path.join(self.user_binary()), "run", "--policy", self.user_policy(), "--", *argv],
-                                     cwd=self.ws, capture_output=True, env={"PATH": "/usr/bin:/bin"})
-            result = json.loads(process.stdout)
+            result = self.run_as_user(argv)
             self.assertTrue(result["success"], (argv, result))
             self.assertIn(expected, result["stdout"], argv)
 
-    def user_binary(self):
-        # The checkout may lie where only root can go.
-        path = os.path.join(self.dir, "safe-exec")
-        if not os.path.exists(path):
-            from harness import BINARY
-            shutil.copy(BINARY, path)
-            os.chmod(path, 0o755)
-        return path
 
-    def user_policy(self):
-        path = os.path.join(self.dir, "readonly")
-        if not os.path.exists(path):
-            shutil.copytree(READONLY, path)
-        return path
+
+class Others(Tools):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.ws, 0o755)
+
+    def test_versions(self):
+        for argv, expected in ((["gcc", "--version"], "Free Software"), (["g++", "-dumpversion"], "1"), (["cc", "-dumpmachine"], "-linux"),
+                               (["make", "--version"], "GNU Make"), (["cmake", "--version"], "cmake version"), (["ninja", "--version"], "1."),
+                               (["python3", "-V"], "Python 3"), (["node", "-v"], "v"), (["git", "--version"], "git version"), (["perl", "-v"], "perl 5")):
+            self.assertIn(expected, self.stdout(argv), argv)
+            result = self.run_as_user(argv)
+            self.assertTrue(result["success"], (argv, result))
+
+    def test_sqlite_answers_and_never_writes(self):
+        path = os.path.join(self.ws, "app.db")
+        with sqlite3.connect(path) as db:
+            db.execute("create table t(a, b)")
+            db.execute("insert into t values (1, 'one')")
+        os.chmod(path, 0o644)
+        self.assertEqual(json.loads(self.stdout(["sqlite3", "-json", "app.db", "SELECT * FROM t"])), [{"a": 1, "b": "one"}])
+        self.assertIn("CREATE TABLE t", self.stdout(["sqlite3", "app.db", ".schema"]))
+        self.assertTrue(self.run_as_user(["sqlite3", "app.db", "select a from t"])["success"])
+        for query in ("SELECT writefile('x', 'y')", "SELECT readfile('/etc/passwd')", "SELECT load_extension('x')", "SELECT edit('x', 'id')"):
+            status, result = self.run_readonly(["sqlite3", "app.db", query])
+            self.assertFalse(result["success"], query)
+        for query in (".shell id", "DELETE FROM t", "ATTACH 'x' AS y", "SELECT 1; DELETE FROM t"):
+            self.assertEqual(self.run_readonly(["sqlite3", "app.db", query])[0], 126, query)
+        self.assertEqual(os.listdir(self.ws), ["app.db"])
+
+    def test_sqlite_reads_a_database_in_wal_mode(self):
+        db = sqlite3.connect(os.path.join(self.ws, "app.db"))
+        db.execute("pragma journal_mode=wal")
+        db.execute("create table t(a)")
+        db.execute("insert into t values (7)")
+        db.commit()
+        self.assertIn("7", self.stdout(["sqlite3", "app.db", "SELECT a FROM t"]))
+        db.close()
+
+    def test_curl_gets_from_a_development_server_and_follows_nothing(self):
+        seen = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(self.path)
+                self.send_response(302 if self.path == "/away" else 200)
+                self.send_header("Location", "/hello")
+                self.end_headers()
+                self.wfile.write(b"hello")
+
+            def log_message(self, *arguments):
+                pass
+
+        server = None
+        for port in (8888, 9000, 8082, 8081, 5001, 4200):
+            try:
+                server = http.server.HTTPServer(("127.0.0.1", port), Handler)
+                break
+            except OSError:
+                continue
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = "http://localhost:%d" % port
+        self.write("ws/.curlrc", "url = %s/curlrc\n" % base)
+        try:
+            self.assertEqual(self.stdout(["curl", "-s", base + "/hello?x=1"]), "hello")
+            self.assertEqual(self.stdout(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", base + "/hello"]), "200")
+            self.assertEqual(self.stdout(["curl", "-sS", "-X", "GET", "-H", "Accept: text/plain", "--max-time", "5", base + "/away"]), "hello")
+        finally:
+            server.shutdown()
+            server.server_close()
+        self.assertEqual(seen, ["/hello?x=1", "/hello", "/away"])
+
+    def test_packages(self):
+        self.assertIn("Status: install ok installed", self.stdout(["dpkg", "-s", "git"]))
+        self.assertIn("/usr/bin/git", self.stdout(["dpkg", "-L", "git"]))
+        self.assertIn("git", self.stdout(["dpkg-query", "-W", "git"]))
+        self.assertIn("Installed:", self.stdout(["apt-cache", "policy", "git"]))
+        self.assertIn("git", self.stdout(["apt", "list", "--installed"]))
 
 
 if __name__ == "__main__":
