@@ -158,7 +158,7 @@ TEST_CASE("binary: an interpreter that is itself a script, or not named whole, i
   CHECK(identify_binary(command({scratch.file("t", "#!" + good, 0755)}), "", {good}));  // no newline at the end
 }
 
-TEST_CASE("binary: env names exactly one entry of exec") {
+TEST_CASE("binary: env names the first entry of exec that exists") {
   const Scratch scratch;
   const std::string python = scratch.file("bin/python3", "\177ELF", 0755);
   const std::string other = scratch.file("other/python3", "\177ELF", 0755);
@@ -167,7 +167,10 @@ TEST_CASE("binary: env names exactly one entry of exec") {
   REQUIRE(binary);
   CHECK(binary->interpreter == python);
   CHECK(binary->interpreter_args.empty());
-  CHECK(refused(asked, {python, other}) == DenialCode::binary_untrusted);
+  const auto first = identify_binary(asked, "", {"/nonexistent/python3", other, python});
+  REQUIRE(first);
+  CHECK(first->interpreter == other);
+  CHECK(refused(asked, {"/nonexistent/python3"}) == DenialCode::binary_untrusted);
   CHECK(refused(asked, {"/usr/bin/env"}) == DenialCode::binary_untrusted);
   for (const char* line : {"#!/usr/bin/env -S python3\n", "#!/usr/bin/env\n", "#!/usr/bin/env A=1\n",
                            "#!/usr/bin/env ../python3\n", "#!/usr/bin/env python3 -u\n"}) {
