@@ -120,9 +120,10 @@ class Emitter {
   // No "--" stands before this one: it must not be readable as an option.
   void add_unprotected(const Operand& operand) {
     const Node& node = *reading_.levels.back().node;
-    const bool dash = operand.text.starts_with('-') && !(operand.text == "-" && operand.standard_input) &&
-                      !operand.expression;
-    if (dash)
+    // Where no word is read as an option, whatever one reads as is meant.
+    const bool raw = reading_.levels.back().syntax.name == SyntaxName::raw || operand.expression;
+    const bool dash = operand.text.starts_with('-') && !(operand.text == "-" && operand.standard_input);
+    if (dash && !raw)
       refuse(operand.argv_index, operand.text, "an operand of " + here() + " does not begin with - here", node.place);
     add(operand.text);
   }

@@ -131,7 +131,7 @@ class Reader {
   Checked token() {
     const std::string& text = argv_[at_];
     if (reading_.terminal) return after_terminal();
-    if (reading_.separator || expression_ || wrapped_) return operand();
+    if (reading_.separator || expression_ || wrapped_ || syntax().name == SyntaxName::raw) return operand();
     if (begins_expression(text)) {
       expression_ = true;
       return operand();
@@ -438,6 +438,7 @@ Syntax preset(SyntaxName name) noexcept {
     case SyntaxName::clap:
       return {name, true, true, Spelling::joined, true};
     case SyntaxName::find:
+    case SyntaxName::raw:
       return {name, false, false, Spelling::separate, false};
   }
   return {};

@@ -128,7 +128,8 @@ struct Type {
 };
 
 enum class Spelling : std::uint8_t { joined, separate };
-enum class SyntaxName : std::uint8_t { gnu, posix, git, pflag, clap, find };
+// raw: no word is read as an option; they are emitted as given, in their order.
+enum class SyntaxName : std::uint8_t { gnu, posix, git, pflag, clap, find, raw };
 
 // A preset of four switches, each overridable on a node.
 struct Syntax {

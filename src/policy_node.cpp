@@ -10,7 +10,7 @@
 namespace safe_exec {
 namespace {
 
-constexpr std::array<std::string_view, 6> kSyntaxNames{"gnu", "posix", "git", "pflag", "clap", "find"};
+constexpr std::array<std::string_view, 7> kSyntaxNames{"gnu", "posix", "git", "pflag", "clap", "find", "raw"};
 constexpr std::array<std::string_view, 2> kSpellingNames{"joined", "separate"};
 constexpr std::array<std::string_view, 3> kVerdictNames{"allow", "ask", "deny"};
 constexpr std::array<std::string_view, 2> kSubcommandNames{"required", "optional"};
@@ -362,14 +362,28 @@ void check_expression(const Item& item, const Node& node, SyntaxName syntax) {
 }
 
 // An expression has no "--": a line that holds one could not be read back, so no request would ever be allowed.
-void check_no_separator(const Item& item, const Node& node) {
+void check_no_separator(const Item& item, const Node& node, std::string_view syntax) {
   std::optional<Item> at;
   if (node.end_of_options.value_or(false)) at = item.member("end_of_options");
   for (std::size_t i = 0; node.operands && i < node.operands->size(); ++i) {
     if ((*node.operands)[i].separator) at = elements(*item.member("operands"))[i];
   }
   if (!at) return;
-  refuse(*at, {"find has no \"--\"", "no \"--\" with \"syntax\": \"find\"", describe_value(*at), ""});
+  refuse(*at, {std::string(syntax) + " has no \"--\"", "no \"--\" with \"syntax\": \"" + std::string(syntax) + "\"",
+               describe_value(*at), ""});
+}
+
+// Where no word is read there is nothing to list, and nothing that could be switched on or off.
+void check_raw(const Item& item) {
+  for (const std::string_view key :
+       {"options", "use", "inject", "subcommands", "permute", "end_of_options", "spelling", "short_equals"}) {
+    const std::optional<Item> at = item.member(key);
+    if (!at) continue;
+    refuse(*at,
+           {"\"" + std::string(key) + "\" makes no sense here", "\"operands\" alone with \"syntax\": \"raw\"",
+            describe_value(*at), ""},
+           At::key);
+  }
 }
 
 // What needs the whole node; then what is below it.
@@ -379,7 +393,11 @@ void finish_node(PolicyContext& context, const Item& item, Node& node, const Sco
   const std::vector<std::string> unsafe_env = node.unsafe_env.value_or(above.unsafe_env);
   check_env(context, node.env, unsafe_env);
   check_options(context, item, node, above.persistent, syntax);
-  if (syntax == SyntaxName::find) check_no_separator(item, node);
+  if (syntax == SyntaxName::find) check_no_separator(item, node, "find");
+  if (syntax == SyntaxName::raw) {
+    check_no_separator(item, node, "raw");
+    check_raw(item);
+  }
   check_expression(item, node, syntax);
   check_roles(item, node);
   name_reason(node, above);
