@@ -1,0 +1,240 @@
+"""The shipped policy/workspace, for real: an agent's work in a workspace is done, and nothing leaves it."""
+import json
+import os
+import shutil
+import subprocess
+
+from harness import BINARY, SOURCE, SandboxTest, main
+
+WORKSPACE = os.path.join(SOURCE, "policy", "workspace")
+OTHER_USER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+HELLO = "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n"
+
+
+class Workspace(SandboxTest):
+    def run_workspace(self, argv, *options, **popen):
+        return self.run_json(WORKSPACE, argv, *options, **popen)
+
+    def done(self, *argv, options=(), **popen):
+        status, result = self.run_workspace(list(argv), *options, **popen)
+        self.assertTrue(result["success"], (argv, result["outcome"], result["denied"], result["error"], result["stdout"][-800:], result["stderr"][-800:]))
+        return result["stdout"]
+
+    def denied(self, *argv):
+        status, result = self.run_workspace(list(argv))
+        self.assertEqual((status, result["outcome"]["type"]), (126, "denied"), (argv, result))
+        return result["denied"]["code"]
+
+    def exists(self, name):
+        return os.path.lexists(os.path.join(self.ws, name))
+
+    def read(self, name):
+        with open(os.path.join(self.ws, name)) as f:
+            return f.read()
+
+    def hand_over(self):
+        """The workspace becomes an ordinary user's, who runs a copy of the program on a copy of the policy."""
+        binary, policy = os.path.join(self.dir, "safe-exec"), os.path.join(self.dir, "policy")
+        shutil.copy(BINARY, binary)
+        for name in ("readonly", "workspace"):
+            shutil.copytree(os.path.join(SOURCE, "policy", name), os.path.join(policy, name))
+        os.chmod(self.dir, 0o755)
+        for top, directories, files in os.walk(self.ws):
+            for path in [top] + [os.path.join(top, n) for n in directories + files]:
+                os.lchown(path, 12345, 12345)
+
+        def run(*argv):
+            process = subprocess.run([*OTHER_USER, binary, "run", "--policy", os.path.join(policy, "workspace"), "--", *argv], cwd=self.ws,
+                                     capture_output=True, env={"PATH": "/usr/bin:/bin"})
+            result = json.loads(process.stdout)
+            self.assertTrue(result["success"], (argv, result["outcome"], result["denied"], result["error"], result["stdout"][-800:], result["stderr"][-800:]))
+            return result["stdout"]
+        return run
+
+
+class Files(Workspace):
+    def test_files_are_made_moved_and_removed(self):
+        self.done("mkdir", "-p", "src/deep/er", "out")
+        self.done("touch", "a.txt", "src/b.txt")
+        self.done("cp", "a.txt", "src/c.txt")
+        self.done("cp", "-r", "src", "copy")
+        self.assertTrue(self.exists("copy/deep/er"))
+        self.done("mv", "a.txt", "renamed.txt")
+        self.assertTrue(self.exists("renamed.txt") and not self.exists("a.txt"))
+        self.done("ln", "-s", "renamed.txt", "link")
+        self.done("chmod", "755", "renamed.txt")
+        self.assertEqual(os.stat(os.path.join(self.ws, "renamed.txt")).st_mode & 0o7777, 0o755)
+        self.done("tee", "-a", "log.txt", options=("--stdin", "-"), input=b"line\n")
+        self.assertEqual(self.read("log.txt"), "line\n")
+        self.done("rm", "-rf", "copy", "src/c.txt")
+        self.done("rmdir", "out")
+        self.assertFalse(self.exists("copy") or self.exists("out"))
+
+    def test_the_workspace_itself_git_and_what_lies_outside_stay(self):
+        self.write("ws/.git/config", "x")
+        self.write("outside", "x")
+        os.symlink("../outside", os.path.join(self.ws, "up"))
+        os.symlink(".git", os.path.join(self.ws, "g"))
+        for argv in (["rm", "-rf", "."], ["rm", "-rf", self.ws], ["rm", "-rf", "/"], ["rm", "-rf", ".git"], ["rm", "-r", "./.git/"], ["rm", ".git/config"],
+                     ["rm", ".GIT/config"], ["rm", "-f", "../outside"], ["rm", "up"], ["mv", ".git", "x"], ["mv", "up", "x"], ["cp", "up", ".git/config"],
+                     ["touch", ".git/hooks/pre-commit"], ["tee", ".git/config"], ["chmod", "+s", "up"], ["cp", "/etc/passwd", "x"], ["ln", "-s", "/etc/passwd", "x"],
+                     ["ln", "-s", "../outside", "x"], ["mkdir", "/etc/x"], ["tar", "-cf", "/var/tmp/x.tar", "up"], ["patch", "-p0", "-i", "../outside"]):
+            self.denied(*argv)
+        self.assertEqual(sorted(os.listdir(self.ws)), [".git", "g", "up"])
+        self.assertEqual(self.read(".git/config"), "x")
+
+    def test_patches_and_archives(self):
+        self.write("ws/a.txt", "one\n")
+        self.write("ws/fix.patch", "--- a.txt\n+++ a.txt\n@@ -1 +1 @@\n-one\n+two\n")
+        self.done("patch", "-p0", "-i", "fix.patch")
+        self.assertEqual(self.read("a.txt"), "two\n")
+        os.mkdir(os.path.join(self.ws, "out"))
+        self.done("tar", "-czf", "a.tgz", "a.txt")
+        self.assertIn("a.txt", self.done("tar", "-tzf", "a.tgz"))
+        self.done("tar", "-xzf", "a.tgz", "-C", "out")
+        self.assertTrue(self.exists("out/a.txt"))
+        self.done("zip", "-q", "a.zip", "a.txt")
+        self.done("unzip", "-oq", "a.zip", "-d", "out")
+        self.done("gzip", "-k", "a.txt")
+        self.done("gzip", "-df", "a.txt.gz")
+
+    def test_an_archive_writes_nothing_outside(self):
+        evil = os.path.join(self.dir, "evil")
+        os.makedirs(evil)
+        self.write("evil/x", "x")
+        os.symlink(self.dir, os.path.join(evil, "link"))
+        subprocess.run(["tar", "-cf", os.path.join(self.ws, "e.tar"), "-P", "--transform", "s,^x$,../escaped,", "x"], cwd=evil, check=True)
+        self.run_workspace(["tar", "-xf", "e.tar"])
+        self.assertFalse(os.path.exists(os.path.join(self.dir, "escaped")))
+
+
+class Git(Workspace):
+    def setUp(self):
+        super().setUp()
+        self.proof = os.path.join(self.dir, "proof")
+        os.mkdir(self.proof)
+
+    def test_a_day_with_git(self):
+        self.done("git", "init", "-q", "-b", "main")
+        self.write("ws/a.txt", "one\n")
+        self.done("git", "add", "-A")
+        self.done("git", *IDENTITY, "commit", "-m", "first")
+        self.done("git", "switch", "-c", "feature")
+        self.write("ws/b.txt", "b\n")
+        self.done("git", "add", "b.txt")
+        self.done("git", *IDENTITY, "commit", "-qm", "second")
+        self.done("git", "checkout", "main")
+        self.write("ws/a.txt", "two\n")
+        self.done("git", *IDENTITY, "commit", "-am", "third")
+        self.done("git", *IDENTITY, "merge", "--no-ff", "-m", "merge", "feature")
+        self.assertEqual(self.done("git", "rev-list", "--count", "HEAD").strip(), "4")
+        self.write("ws/a.txt", "wip\n")
+        self.done("git", *IDENTITY, "stash")
+        self.done("git", "stash", "pop")
+        self.done("git", "restore", "a.txt")
+        self.done("git", *IDENTITY, "tag", "-a", "v1", "-m", "one")
+        self.done("git", "mv", "b.txt", "c.txt")
+        self.done("git", "reset", "--hard", "HEAD")
+        self.done("git", "branch", "old", "HEAD~1")
+        self.done("git", "switch", "old")
+        self.write("ws/d.txt", "d\n")
+        self.done("git", "add", "d.txt")
+        self.done("git", *IDENTITY, "commit", "-qm", "fourth")
+        self.done("git", *IDENTITY, "rebase", "main")
+        self.done("git", *IDENTITY, "revert", "--no-edit", "HEAD")
+        self.done("git", "clean", "-fd")
+        self.done("git", "branch", "-D", "feature")
+        self.done("git", *IDENTITY, "commit", "--amend", "--no-edit")
+        self.assertIn("fourth", self.done("git", "log", "--oneline"))
+
+    def test_no_hook_filter_driver_or_editor_runs(self):
+        plain = {"PATH": "/usr/bin:/bin", "HOME": self.dir}
+
+        def git(*arguments):
+            subprocess.run(["git", *arguments], cwd=self.ws, check=True, capture_output=True, env=plain)
+        git("init", "-q", "-b", "main")
+        self.write("ws/a.txt", "one\n")
+        self.write("ws/.gitattributes", "*.md filter=evil merge=evil diff=evil\n")
+        git("add", "-A")
+        git(*IDENTITY, "commit", "-qm", "first")
+        for hook in ("pre-commit", "commit-msg", "prepare-commit-msg", "post-commit", "post-checkout", "post-merge", "pre-rebase", "post-rewrite",
+                     "reference-transaction", "post-index-change"):
+            for where in ("ws/.git/hooks/", "ws/hooks/"):
+                self.write(where + hook, "#!/bin/sh\ntouch %s/hook\n" % self.proof, 0o755)
+        for key in ("core.fsmonitor", "core.editor", "sequence.editor", "gpg.program", "filter.evil.clean", "filter.evil.smudge", "merge.evil.driver",
+                    "diff.evil.textconv", "diff.external", "core.sshCommand", "credential.helper", "interactive.diffFilter"):
+            git("config", key, "touch %s/%s; cat" % (self.proof, key))
+        for key, value in (("commit.gpgSign", "true"), ("tag.gpgSign", "true"), ("core.hooksPath", os.path.join(self.ws, "hooks")), ("gc.auto", "1"),
+                           ("alias.commit", "!touch %s/alias" % self.proof)):
+            git("config", key, value)
+        self.write("ws/a.txt", "two\n")
+        self.write("ws/b.md", "x\n")
+        for argv in (["add", "a.txt"], ["add", "b.md"], [*IDENTITY, "commit", "-m", "x"], [*IDENTITY, "commit", "--amend"], ["switch", "-c", "x"], ["checkout", "main"],
+                     [*IDENTITY, "tag", "-a", "v", "-m", "x"], [*IDENTITY, "rebase", "-i", "HEAD~1"], [*IDENTITY, "merge", "x"], [*IDENTITY, "stash"], ["stash", "pop"],
+                     ["gc", "--auto"], ["status"], ["diff"]):
+            self.run_workspace(["git", *argv])
+            self.assertEqual(os.listdir(self.proof), [], argv)
+
+
+class Builds(Workspace):
+    def test_a_c_program_is_compiled_and_made(self):
+        self.write("ws/src/hello.c", HELLO)
+        self.done("gcc", "-O2", "-Wall", "-o", "hello", "src/hello.c", "-lm")
+        self.assertEqual(subprocess.run([os.path.join(self.ws, "hello")], capture_output=True).stdout, b"hello\n")
+        self.write("ws/Makefile", "all: hello2\nhello2: src/hello.c\n\tcc -o $@ $<\ntest: hello2\n\t./hello2\n")
+        self.assertIn("hello", self.done("make", "-j2", "test"))
+
+    def test_cmake_ninja_and_ctest(self):
+        self.write("ws/src/hello.c", HELLO)
+        self.write("ws/CMakeLists.txt", "cmake_minimum_required(VERSION 3.13)\nproject(h C)\nenable_testing()\nadd_executable(h src/hello.c)\nadd_test(NAME h COMMAND h)\n")
+        self.done("cmake", "-S", ".", "-B", "build", "-G", "Ninja")
+        self.done("cmake", "--build", "build")
+        self.done("ninja", "-C", "build")
+        self.assertIn("100% tests passed", self.done("ctest", "--test-dir", "build"))
+
+    def test_interpreters(self):
+        self.write("ws/t.py", "import sys, json, os\nopen('out.txt', 'w').write(sys.argv[1])\nprint(json.dumps(os.listdir('/tmp')))\n")
+        self.assertEqual(self.done("python3", "t.py", "--flag"), "[]\n")
+        self.assertEqual(self.read("out.txt"), "--flag")
+        self.assertEqual(self.done("python3", "-c", "print(6*7)"), "42\n")
+        self.write("ws/test_a.py", "def test_a():\n    assert 1 + 1 == 2\n")
+        self.assertIn("1 passed", self.done("pytest", "-q", "test_a.py"))
+        self.assertIn("1 passed", self.done("python3", "-m", "pytest", "-q"))
+        self.write("ws/t.js", "require('fs').writeFileSync('js.txt', process.argv[2]); console.log('ran')\n")
+        self.assertEqual(self.done("node", "t.js", "--x"), "ran\n")
+        self.assertEqual(self.read("js.txt"), "--x")
+
+    def test_code_that_runs_stays_in_the_workspace_and_off_the_network(self):
+        secret = self.write("secret.txt", "hunter2")
+        script = ("import os, socket\n"
+                  "for attempt in (lambda: open(%r).read(), lambda: open(%r, 'w'), lambda: os.remove(%r), lambda: open('/etc/shadow').read(),\n"
+                  "                lambda: open('/etc/x', 'w'), lambda: os.listdir('/root'), lambda: open('/usr/local/bin/x', 'w'),\n"
+                  "                lambda: socket.create_connection(('127.0.0.1', 22)), lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),\n"
+                  "                lambda: os.kill(1 if os.getppid() == 0 else os.getppid(), 9) or (_ for _ in ()).throw(OSError()) if False else os.setuid(0) if os.getuid() else open('/dev/sda', 'rb')):\n"
+                  "    try:\n        attempt()\n        print('DONE', attempt.__code__.co_names)\n    except OSError as error:\n        pass\nprint('end')\n"
+                  % (secret, os.path.join(self.dir, "new"), secret))
+        self.write("ws/evil.py", script)
+        self.assertEqual(self.done("python3", "evil.py"), "end\n")
+        self.write("ws/Makefile", "all:\n\t-cat %s\n\t-touch %s/made\n\t-curl -s http://localhost:22\n" % (secret, self.dir))
+        self.assertNotIn("hunter2\n", self.done("make", "-k"))
+        self.assertEqual(sorted(os.listdir(self.dir)), ["secret.txt", "ws"])
+
+    def test_it_all_works_for_an_ordinary_user(self):
+        self.write("ws/src/hello.c", HELLO)
+        self.write("ws/CMakeLists.txt", "cmake_minimum_required(VERSION 3.13)\nproject(h C)\nadd_executable(h src/hello.c)\n")
+        run = self.hand_over()
+        run("gcc", "-o", "hello", "src/hello.c")
+        run("cmake", "-S", ".", "-B", "build", "-G", "Ninja")
+        run("cmake", "--build", "build")
+        run("git", "init", "-q")
+        run("git", "add", "src")
+        run("git", *IDENTITY, "commit", "-qm", "first")
+        run("mkdir", "-p", "a/b")
+        run("rm", "-rf", "a", "build")
+        self.assertEqual(run("python3", "-c", "print(1)"), "1\n")
+        self.assertEqual(run("node", "-e", "console.log(2)"), "2\n")
+
+
+if __name__ == "__main__":
+    main()
