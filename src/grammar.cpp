@@ -258,7 +258,7 @@ class Reader {
       if (letter == nullptr) return unknown_option(text, name);
       if (reading_.terminal) return after_terminal();
       std::string_view rest = std::string_view(text).substr(i + 1);
-      if (letter->values.empty() || (letter->optional && rest.empty())) {
+      if (letter->values.empty() || (letter->optional && rest.empty() && !letter->separate)) {
         if (Checked kept = keep(*letter, level, {}, {}); !kept) return kept;
         continue;
       }
