@@ -74,6 +74,7 @@ LINES = {
     "getent": ("getent passwd root", r"^root:"),
     "grep": ("grep -rn --include=*.c foobar src", r"^src/a.c:4:"),
     "groups": ("groups root", r"root"),
+    "gunzip": ("gunzip -c a.gz", r"^hello$"),
     "gzip": ("gzip -l a.gz", r"compressed"),
     "head": ("head -2 a.txt", r"^a:1:x\nb:2:y$"),
     "hexdump": ("hexdump -C -n 4 a.bin", r"00 01 02 03"),
