@@ -175,7 +175,7 @@ class SlotFiller {
     self_.grant_pending();
     self_.trace(place.slot->place, describe(type), std::to_string(words.size()) + " words", tokens[from].argv_index);
     for (std::string& word : *rebuilt) {
-      place.taken.push_back({std::move(word), tokens[from].argv_index, place.behind, false, tokens[from].expression});
+      place.taken.push_back({std::move(word), tokens[from].argv_index, place.behind, false, tokens[from].expression, place.slot});
     }
     return {};
   }
