@@ -103,12 +103,9 @@ PathResult<std::string> listed_interpreter(const std::string& script, Shebang& s
     if (name.empty() || name.front() == '-' || name.find_first_of("/= \t") != std::string::npos) {
       return untrusted(script + ": its first line is more than \"" + shebang.interpreter + " NAME\"");
     }
-    // Of several the first that exists, as with a command's path: hosts differ in where they keep it.
-    const auto named = [&name](const std::string& entry) {
-      return last_component(entry) == name && !physical_of(entry).empty();
-    };
-    const auto found = std::find_if(exec.begin(), exec.end(), named);
-    if (found != exec.end()) return *found;
+    for (const std::string& entry : exec) {  // the first that exists, as with a command's path
+      if (last_component(entry) == name && !physical_of(entry).empty()) return entry;
+    }
     return refuse(DenialCode::binary_untrusted,
                   script + " runs " + name + ": list where " + name + " is in the command's sandbox.exec",
                   "an entry of sandbox.exec that exists and ends in /" + name);

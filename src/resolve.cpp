@@ -231,7 +231,9 @@ PathResult<Grant> SystemResolver::existing(const Candidate& candidate, UniqueFd 
   Grant grant;
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) return refuse(DenialCode::path_not_found, errno_text(errno));
+  errno = 0;
   std::optional<std::string> path = path_of(fd.get());
+  if (!path) note(errno);
   // Without a name nothing could be compared with deny_paths; a name elsewhere means that it was moved just now.
   if (!path) return refuse(DenialCode::path_not_found, "the file changed while it was looked at");
   if (!is_within(*path, candidate.root->physical)) {

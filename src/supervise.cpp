@@ -378,7 +378,9 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
                  step_error(launch, *watched->failed));
   }
   if (!watched->ended && !watched->timed_out && !watched->stopped_over_limit && watched->cancelled == 0) {
-    return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0));
+    Error error = launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0);
+    error.hint = "somebody outside killed it, or an outer sandbox refuses a system call that it needs";
+    return tl::unexpected(std::move(error));
   }
   Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);
   // Without a pid namespace whoever waits must not kill: the reaper is who sweeps.

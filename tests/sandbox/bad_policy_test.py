@@ -97,7 +97,7 @@ class Circles(SandboxTest):
         self.assertEqual((status, json.loads(out)["error"]["code"]), (2, "policy_invalid"))
 
     def test_types_and_variables(self):
-        self.refused(self.policy({}, types={"a": {"list": {"of": "b"}}, "b": {"list": {"of": "a"}}}), "/types/a", "contains itself")
+        self.refused(self.policy({}, types={"a": {"list": {"of": "b"}}, "b": {"list": {"of": "a"}}}), "/types/b", "contains itself")
         variables = {"a": {"type": "dir", "default": "${b}"}, "b": {"type": "dir", "default": "${a}/x"}}
         self.refused(self.policy({}, variables=variables), "/variables/a", "leads back to itself")
 

@@ -18,7 +18,7 @@ from probe_test import GENERATED_CODE, NAMESPACES, NOTHING_TO_KEEP, PROBE, UNCOU
 OF_EVERY_PROGRAM = {"arch_prctl", "brk", "clone", "close", "dup2", "execve", "exit_group", "fcntl", "mmap", "mprotect", "munmap", "newfstatat",
                     "openat", "read", "wait4", "write"}
 # What the probe takes for open when it is lied to itself, and what root may when it is not known to be root.
-OF_THE_PROBE = {"close": {"use a descriptor of the caller"}, "getuid": {"become root", "become another user"} | UNCOUNTED}
+OF_THE_PROBE = {"close": {"use a descriptor of the caller"}, "getuid": {"become root", "become another user", "any other user or group"} | UNCOUNTED}
 DENIED_PATHS = {"read a denied file in a granted directory", "read below a denied directory", "read a denied file by descriptor and dots"}
 ALWAYS_HOLD = {"no_new_privs", "capabilities", "seccomp", "descriptors", "environment"}
 DIED_EARLY = {125, 127, -6, -11}  # the status alone says it: nothing can be written, or libc gave up before main
@@ -59,7 +59,7 @@ class Matrix(unittest.TestCase):
             self.assertTrue(error["step"] and error["hint"], error)
             self.assertNotEqual(error["code"], "internal" if name not in OF_EVERY_PROGRAM else "", error)
             return None
-        self.assertIn(result["outcome"]["type"], ("exited", "signaled"), result)
+        self.assertIn(result["outcome"]["type"], ("exited", "signaled", "limit_exceeded"), result)  # the probe bombs
         layers = {layer: one["status"] for layer, one in result["sandbox"]["layers"].items()}
         self.assertEqual({layer for layer in ALWAYS_HOLD if layers[layer] != "enforced"}, set())
         self.assertIn("enforced", (layers["landlock"], layers["mount_namespace"]))

@@ -6,7 +6,7 @@ from common import directories, finish
 
 # Written in pieces, so that this file does not find itself.
 MACHINE = re.compile("/wo" r"rk/|/tmp/(?:bash_" r"jobs|claude)|\b(?:artifactory|nexus|registry|mirror|proxy)\.[a-z0-9-]+\.")
-UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")
+UNFINISHED = re.compile(r"(?<!\")\b(?:TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")  # in quotes it is what a command looks for
 NO_LEFTOVERS = ("src", "tests", "policy")
 LEFT_OUT = re.compile(r"^(?:\.git|build[^/]*)(?:/|$)|/__pycache__/")
 
