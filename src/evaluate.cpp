@@ -108,8 +108,8 @@ Step Evaluation::identify() {
   const std::size_t slash = token.rfind('/');
   const std::string name = slash == std::string::npos ? token : token.substr(slash + 1);
   command_ = policy_.find(name);
+  if (depth_ > 0 && options_.wrapped != nullptr) options_.wrapped->push_back(name);
   if (command_ == nullptr) {
-    if (depth_ > 0 && options_.wrapped != nullptr) *options_.wrapped = name;
     auto refusal = refuse(DenialCode::command_not_allowed, shown(token) + " is not a command that the policy allows",
                           {}, 0, token);
     Denial& denial = std::get<Refusal>(refusal.value()).denial;

@@ -69,8 +69,8 @@ struct EvaluateOptions {
   bool assume_installed = false;
   Trace* trace = nullptr;      // borrowed; filled when not null
   Reading* reading = nullptr;  // borrowed; what an accepted line was read as, with its slots (also where the policy asks)
-  // Borrowed; set to the name of a command that a wrapper names and the policy, as far as it was loaded, does not hold.
-  std::string* wrapped = nullptr;
+  // Borrowed; gets the name of every command behind a wrapper, whether the policy, as far as it was loaded, holds it or not.
+  std::vector<std::string>* wrapped = nullptr;
 };
 
 // Errors are policy_invalid (a pattern that does not compile, found only now). A path that cannot be resolved

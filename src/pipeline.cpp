@@ -74,7 +74,8 @@ struct Wishes {
 // The decision by what was loaded of the policy; nullopt: it is wider than the base that it must not exceed. wrapped is set
 // as EvaluateOptions says.
 Expected<std::optional<Decision>> decide_by(const Policy& policy, const Request& request, const Invocation& in,
-                                            const LoadScope& scope, const Wishes& wishes, std::string& wrapped) {
+                                            const LoadScope& scope, const Wishes& wishes,
+                                            std::vector<std::string>& wrapped) {
   auto resolver = make_system_resolver(policy, in.variables);
   if (!resolver) return tl::make_unexpected(resolver.error());
   if (auto safe = check_policy_not_writable(policy, **resolver); !safe) return tl::make_unexpected(safe.error());
@@ -96,7 +97,7 @@ Expected<std::optional<Decision>> decide_by(const Policy& policy, const Request&
 }
 
 // The decision, by a policy of which only what the request needs is loaded: a wrapper shows only when it is decided which
-// command it wraps, and then that one is loaded too.
+// command it wraps, and then that one is loaded, and compared with what may not be exceeded, too.
 Expected<std::optional<Decision>> decide(const Request& request, const Invocation& in, const Wishes& wishes, Result& result) {
   LoadScope scope;
   scope.command = command_name(request);
@@ -108,11 +109,9 @@ Expected<std::optional<Decision>> decide(const Request& request, const Invocatio
     if (wishes.trace != nullptr) result.policy_sources = policy->sources;
     if (policy->find(scope.command) != nullptr) result.command = scope.command;
 
-    std::string wrapped;
+    std::vector<std::string> wrapped;
     auto decision = decide_by(*policy, request, in, scope, wishes, wrapped);
-    const bool loaded = std::find(scope.wrapped.begin(), scope.wrapped.end(), wrapped) != scope.wrapped.end();
-    if (wrapped.empty() || loaded || !is_command_name(wrapped)) return decision;
-    scope.wrapped.push_back(std::move(wrapped));
+    if (!scope.add_wrapped(wrapped)) return decision;
     if (wishes.trace != nullptr) wishes.trace->clear();
   }
 }

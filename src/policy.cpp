@@ -426,6 +426,15 @@ Item PolicyContext::item(Place place) const {
   return {&document, &document.node(place.node), place.source, ErrorCode::policy_invalid};
 }
 
+bool LoadScope::add_wrapped(const std::vector<std::string>& names) {
+  const std::size_t before = wrapped.size();
+  for (const std::string& name : names) {
+    const bool known = name == command || std::find(wrapped.begin(), wrapped.end(), name) != wrapped.end();
+    if (!known && is_command_name(name)) wrapped.push_back(name);
+  }
+  return wrapped.size() > before;
+}
+
 bool is_command_name(std::string_view text) noexcept {
   if (text.empty() || text.size() > 64) return false;
   return std::all_of(text.begin(), text.end(), [&](const char& c) {

@@ -30,6 +30,9 @@ struct LoadScope {
   bool everything = false;   // validate, test, show: all commands, patterns compiled, paths compared
   std::string command;       // else: policy.json and this command (directory form reads only its file)
   std::vector<std::string> wrapped = {};  // and those that it wraps
+
+  // Whether there was one that can be a command and was not known yet.
+  [[nodiscard]] bool add_wrapped(const std::vector<std::string>& names);
 };
 
 // path: a policy file or directory.

@@ -52,6 +52,13 @@ class Wrapped(SandboxTest):
         status, result = self.run_json(self.rules, ["timeout", "5", "broken"])
         self.assertEqual((status, result["error"]["code"]), (125, "policy_invalid"), result)
 
+    def test_what_is_inside_is_compared_with_the_base_too(self):
+        wide = dict(FILES, sleep=dict(FILES["sleep"], operands=[{"name": "seconds", "type": {"int": [0, 99]}}]))
+        base = self.policy(FILES, "base.json")
+        for policy, status in ((self.rules, 0), (base, 0), (self.policy(wide, "wide.json"), 1)):
+            found, out, _ = self.call(["check", "--policy", policy, "--narrower-than", base, "--", "env", "timeout", "5", "sleep", "1"])
+            self.assertEqual(found, status, out)
+
     def test_explain_shows_both(self):
         status, out, _ = self.call(["check", "--policy", self.rules, "--explain", "--", "timeout", "5", "sleep", "1"])
         answer = json.loads(out)

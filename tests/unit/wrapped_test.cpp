@@ -83,23 +83,24 @@ TEST_CASE("wrapper: stdin, cwd and the trace belong to the command inside") {
   CHECK(denied.denial.rule == "/commands/cat/operands/0");
 }
 
-TEST_CASE("wrapper: the name of a command that was not loaded is told, and only that of one inside") {
+TEST_CASE("wrapper: the names of the commands inside are told, so that they can be loaded and compared") {
   const Policy policy = wrappers();
-  const auto missing = [&](std::vector<std::string> argv) {
+  const auto inside = [&](std::vector<std::string> argv) {
     Request request;
     request.argv = std::move(argv);
     const auto resolver = make_fixture_resolver(policy);
     PatternCache patterns;
-    std::string wrapped;
+    std::vector<std::string> wrapped;
     EvaluateOptions options;
     options.wrapped = &wrapped;
     CHECK(evaluate(policy, request, *resolver, patterns, options));
-    return wrapped;
+    return matcher::joined(wrapped);
   };
-  CHECK(missing({"timeout", "10", "ls", "-l"}) == "ls");
-  CHECK(missing({"timeout", "10", "/bin/ls"}) == "ls");
-  CHECK(missing({"timeout", "10", "cat", "ls"}).empty());
-  CHECK(missing({"ls"}).empty());
+  CHECK(inside({"timeout", "10", "ls", "-l"}) == "[ls]");
+  CHECK(inside({"timeout", "10", "env", "/bin/ls"}) == "[env] [ls]");
+  CHECK(inside({"timeout", "10", "cat", "ls"}) == "[cat]");
+  CHECK(inside({"ls"}).empty());
+  CHECK(inside({"cat", "a"}).empty());
 }
 
 TEST_CASE("duration: as timeout has it, in milliseconds, rounded up") {
