@@ -72,6 +72,8 @@ void add_links(Policy& policy) {
 bool takes_rest(const Reading& reading) {
   const Node& leaf = *reading.levels.back().node;
   if (!leaf.operands) return false;
+  // Of raw words none is read here, so there is nothing that a mutant could make of them.
+  if (reading.levels.back().syntax.name == SyntaxName::raw) return true;
   return std::any_of(leaf.operands->begin(), leaf.operands->end(), [](const Slot& slot) {
     return std::any_of(slot.types.begin(), slot.types.end(), [](const TypeRef& type) { return type->rest; });
   });
