@@ -1,7 +1,8 @@
-"""README.md's policies and console blocks are run, and must answer as the README says.
+"""The policies and console blocks of README.md and policy/README.md are run, and must answer as the page says.
 
 A block "```json NAME" is written to NAME. In a block "```console", a line "$ COMMAND" is run by sh in the same
-temporary directory, where build/ is the build directory; what follows up to the next "$" must be its output. Output
+temporary directory, one for each page, where build/ is the build directory and policy/ the source's; "$ cd DIR" holds
+for what follows on the page. What follows up to the next "$" must be the command's output. Output
 that is JSON is compared as JSON: key order counts, "…" inside a string stands for any text, a value "…" for any
 value, a member "…" for further members, and figures that differ from run to run only need to be numbers. "$ echo $?"
 is the exit status of the command before.
@@ -56,11 +57,14 @@ def as_json(text):
         return None
 
 
-def run_block(block, directory, problems):
+def run_block(page, block, directory, problems):
+    """How many commands were run, and the directory in which the page goes on."""
     status, count = None, 0
     for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
         count += 1
-        if command == "echo $?":
+        if command.startswith("cd "):
+            directory, status, output = os.path.join(directory, command[3:]), 0, ""
+        elif command == "echo $?":
             output = f"{status}\n"
         else:
             done = subprocess.run(["sh", "-c", command], cwd=directory, capture_output=True, text=True, timeout=60)
@@ -72,26 +76,35 @@ def run_block(block, directory, problems):
         else:
             problem = "" if same_text(expected.strip(), output.strip()) else "the output differs"
         if problem:
-            problems.append(f"README.md: $ {command}\n  {problem}\n  expected: {expected}\n  found: {output}")
-    return count
+            problems.append(f"{page}: $ {command}\n  {problem}\n  expected: {expected}\n  found: {output}")
+    return count, directory
 
 
-def main():
-    source, build = directories()
-    readme = (source / "README.md").read_text()
-    problems, commands = [], 0
+def run_page(page, source, build, problems):
+    commands = 0
     with tempfile.TemporaryDirectory() as directory:
         os.symlink(build, os.path.join(directory, "build"))
-        for info, body in re.findall(r"^```([^\n]+)\n(.*?)^```$", readme, re.M | re.S):
+        os.symlink(source / "policy", os.path.join(directory, "policy"))
+        here = directory
+        for info, body in re.findall(r"^```([^\n]+)\n(.*?)^```$", (source / page).read_text(), re.M | re.S):
             kind, _, name = info.partition(" ")
             if kind == "json" and name:
                 path = os.path.join(directory, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(body)
                 os.chmod(path, 0o644)
             elif kind == "console":
-                commands += run_block(body, directory, problems)
-    finish(problems, commands)
+                count, here = run_block(page, body, here, problems)
+                commands += count
+    return commands
+
+
+def main():
+    source, build = directories()
+    problems = []
+    ran = [run_page(page, source, build, problems) for page in ("README.md", "policy/README.md")]
+    finish(problems, all(ran))
 
 
 main()
