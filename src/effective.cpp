@@ -40,6 +40,7 @@ void replace_limits(EffectiveLimits& limits, const Limits& nearer) {
 void replace_sandbox(Effective& settings, const Sandbox& nearer) {
   replace(settings.read, nearer.read);
   replace(settings.write, nearer.write);
+  replace(settings.read_only, nearer.read_only);
   replace(settings.exec, nearer.exec);
   if (nearer.exec || nearer.exec_self) settings.exec_self = nearer.exec_self;
   replace(settings.unix_sockets, nearer.unix_sockets);

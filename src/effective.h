@@ -21,7 +21,7 @@ struct Effective {
   std::optional<std::int64_t> max_args;
   std::int64_t timeout_ms = 30000, stdout_bytes = 50000, stderr_bytes = 10000;
   EffectiveLimits limits;
-  const std::vector<Root>*read = nullptr, *write = nullptr, *exec = nullptr, *unix_sockets = nullptr;
+  const std::vector<Root>*read = nullptr, *write = nullptr, *read_only = nullptr, *exec = nullptr, *unix_sockets = nullptr;
   bool exec_self = false;
   Network network;
   Proc proc = Proc::none;

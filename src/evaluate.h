@@ -56,6 +56,13 @@ class PathResolver {
   // The text of a root with its variable expanded; nullopt when the variable has no value here.
   [[nodiscard]] virtual std::optional<std::string> expand(const Root& root) = 0;
 
+  // sandbox.read_only: every name that has to stay as it is for this, the links on the way first.
+  [[nodiscard]] virtual std::vector<ReadOnlyPath> read_only(const Root& root) {
+    std::vector<ReadOnlyPath> named;
+    if (std::optional<std::string> text = expand(root)) named.push_back({*std::move(text), UniqueFd()});
+    return named;
+  }
+
   // When the host could not answer (EMFILE, ENFILE, ENOMEM, EIO): then no denial of this decision is a verdict.
   [[nodiscard]] virtual std::optional<Error> broken() const { return std::nullopt; }
 

@@ -8,6 +8,8 @@
 namespace safe_exec {
 namespace {
 
+constexpr std::string_view kElsewhere = "a path that sandbox.read_only does not name";
+
 tl::unexpected<ValueFailure> fail(DenialCode code, std::string expected) {
   return tl::unexpected(ValueFailure{code, std::move(expected), {}, {}});
 }
@@ -76,6 +78,7 @@ ValueResult Evaluation::decide_path(const Type& type, std::string_view token) {
     return fail(DenialCode::path_denied, describe(type));
   }
   const bool reads = type.path.access == PathAccess::stat || type.path.access == PathAccess::read;
+  if (!reads && is_read_only(found->path)) return fail(DenialCode::path_denied, std::string(kElsewhere));
   if (found->exists || !reads) {  // a file that is not there to read grants nothing
     found->origin = Origin::operand;
     found->access = type.path.access;
@@ -114,6 +117,12 @@ bool Evaluation::is_denied(std::string_view path) const {
                                       [&](const std::string& glob) { return glob_matches(glob, path); });
 }
 
+bool Evaluation::is_read_only(std::string_view path) const {
+  return std::any_of(plan_.read_only.begin(), plan_.read_only.end(), [&](const ReadOnlyPath& kept) {
+    return path.starts_with(kept.path) && (path.size() == kept.path.size() || kept.path == "/" || path[kept.path.size()] == '/');
+  });
+}
+
 // A glob below a variable protects the directory under both of its names: as configured, and as resolved.
 void Evaluation::expand_deny_globs() {
   plan_.deny_walk = policy_.deny_walk;
@@ -142,7 +151,7 @@ tl::unexpected<Stop> Evaluation::refuse_value(ValueFailure failure, const Subjec
       message += " is outside of what " + subject.name + " allows";
       break;
     case DenialCode::path_denied:
-      message += " is protected by deny_paths";
+      message += failure.expected == kElsewhere ? " is kept from being written by sandbox.read_only" : " is protected by deny_paths";
       break;
     case DenialCode::path_not_found:
       message += " does not exist";

@@ -54,6 +54,9 @@ ValueResult Evaluation::enter(std::string_view text, const std::vector<Root>& wi
 
 Step Evaluation::enter_cwd() {
   expand_deny_globs();
+  if (settings_.read_only != nullptr) {
+    for (const Root& root : *settings_.read_only) std::ranges::move(resolver_.read_only(root), std::back_inserter(plan_.read_only));
+  }
   // Whatever the resolver was used for before, this request starts where safe-exec was started.
   PathResult<PathResolver::Directory> start = resolver_.enter(std::nullopt, {});
   if (!start) return refuse(start.error().code, std::move(start.error().message), leaf());

@@ -97,6 +97,7 @@ class Evaluation {
   ValueResult decide_pathspec(const PathType& type, std::string_view token);
   [[nodiscard]] bool is_denied(std::string_view path) const;
   [[nodiscard]] std::string joined(std::string_view token) const;
+  [[nodiscard]] bool is_read_only(std::string_view path) const;
   void expand_deny_globs();
   [[nodiscard]] ValueResult check_match(const Type& type, std::string_view token);
   [[nodiscard]] tl::unexpected<Stop> refuse_value(ValueFailure failure, const Subject& subject,

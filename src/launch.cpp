@@ -111,6 +111,12 @@ bool writes(const Plan& plan) {
          });
 }
 
+// A mount keeps what is there; a name that is not there only Landlock can keep, at a price that a policy has to ask for.
+bool writes_around(const Plan& plan, const Wanted& wanted) {
+  const bool absent = std::ranges::any_of(plan.read_only, [](const ReadOnlyPath& kept) { return !kept.fd; });
+  return !wanted.namespaces.mount || (absent && plan.demanded.contains(Layer::mount_namespace));
+}
+
 // What a missing layer would have bounded is withheld, never let through.
 FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   FilterChoice choice;
@@ -206,7 +212,7 @@ Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted&
   child.cwd_fd = plan.cwd_fd.get();
   RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
   if (wanted.landlock) {
-    auto ruleset = landlock::make_ruleset(plan);
+    auto ruleset = landlock::make_ruleset(plan, writes_around(plan, wanted));
     if (!ruleset) return tl::unexpected(std::move(ruleset.error()));
     launch->ruleset = std::move(*ruleset);
     child.ruleset_fd = launch->ruleset.fd.get();

@@ -228,7 +228,7 @@ enum class Bundle : std::uint8_t { base, nss, dns, tls, tz, term, locale };
 
 // Every member is optional so that inheritance can work member by member.
 struct Sandbox {
-  std::optional<std::vector<Root>> read, write, exec, unix_sockets;
+  std::optional<std::vector<Root>> read, write, read_only, exec, unix_sockets;
   bool exec_self = false;  // "self" stood in exec
   std::optional<Network> network;
   std::optional<Proc> proc;
@@ -422,6 +422,12 @@ struct EffectiveLimits {  // 0: not limited
   std::int64_t cpu_s = 30, memory_mib = 512, processes = 100, file_mib = 64, tmp_mib = 64, open_files = 256;
 };
 
+// What no grant lets be written, whatever lies around it: with all below.
+struct ReadOnlyPath {
+  std::string path;  // physical, absolute; a symbolic link's own, and what it leads to follows
+  UniqueFd fd;       // O_PATH, not through a link; empty: nothing is there, or the resolver is hermetic
+};
+
 struct Plan {
   std::string command;
   std::string rule;  // JSON pointer of the node
@@ -434,6 +440,7 @@ struct Plan {
   std::vector<Grant> grants;     // operands first, then policy, runtime, devices
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;
+  std::vector<ReadOnlyPath> read_only;
   StdinPlan stdin_plan;
   std::int64_t timeout_ms = 30000;
   std::int64_t stdout_bytes = 50000, stderr_bytes = 10000;

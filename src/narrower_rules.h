@@ -33,6 +33,10 @@ struct Sides {
 [[nodiscard]] std::string missing_globs(const std::vector<Root>& candidate, const std::vector<Root>& base,
                                         const Sides& sides);
 
+// What the base keeps from being written and the candidate does not.
+[[nodiscard]] std::string missing_read_only(const std::vector<Root>& candidate, const std::vector<Root>& base,
+                                            const Sides& sides);
+
 // narrower_settings.cpp: a key in the candidate, and what is wider about it.
 struct WiderSetting {
   std::vector<std::string_view> keys;  // the way from the node: {"sandbox", "read"}

@@ -112,6 +112,10 @@ bool is_wider(const Network& own, const Network& base) {
 void compare_sandbox(Settings& out, const Effective& own, const Effective& base, const Sides& sides) {
   compare_roots(out, "read", own.read, base.read, sides);
   compare_roots(out, "write", own.write, base.write, sides);
+  const std::vector<Root> none;
+  std::string reason = missing_read_only(own.read_only == nullptr ? none : *own.read_only,
+                                         base.read_only == nullptr ? none : *base.read_only, sides);
+  if (!reason.empty()) out.push_back({{"sandbox", "read_only"}, "read_only: " + reason});
   compare_roots(out, "exec", own.exec, base.exec, sides);
   compare_roots(out, "unix_sockets", own.unix_sockets, base.unix_sockets, sides);
   if (own.exec_self && !base.exec_self) out.push_back({{"sandbox", "exec"}, "exec: the base does not list \"self\""});

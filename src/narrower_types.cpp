@@ -200,6 +200,25 @@ std::string missing_globs(const std::vector<Root>& candidate, const std::vector<
   return {};
 }
 
+std::string missing_read_only(const std::vector<Root>& candidate, const std::vector<Root>& base, const Sides& sides) {
+  // As written, like globs: what is not there yet has no other name.
+  const std::vector<RootNames> own = names_of(candidate, sides.candidate, RootUse::glob);
+  const std::vector<RootNames> wanted = names_of(base, sides.base, RootUse::glob);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const RootNames& needed = wanted[i];
+    const auto keeps = [&](const RootNames& names) {
+      if (!names.written.empty() && !needed.written.empty() && is_below(needed.written, names.written)) return true;
+      // A candidate that may stand for several paths promises none of them alone.
+      return !names.paths.empty() && std::all_of(needed.paths.begin(), needed.paths.end(), [&](const std::string& path) {
+        return std::all_of(names.paths.begin(), names.paths.end(), [&](const std::string& above) { return is_below(path, above); });
+      });
+    };
+    const bool nothing = needed.paths.empty() && needed.written.empty();
+    if (!nothing && std::none_of(own.begin(), own.end(), keeps)) return "the base keeps " + as_written(base[i]) + " from being written";
+  }
+  return {};
+}
+
 std::string wider_type(const Type& candidate, const Type& base, const Sides& sides) {
   if (candidate.rest != base.rest) return differs(candidate, base);
   switch (candidate.kind) {

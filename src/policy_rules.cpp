@@ -114,9 +114,10 @@ void read_bundles(PolicyContext& /*context*/, const Item& item, Sandbox& out) {
 }
 
 using SandboxField = Field<Sandbox, PolicyContext>;
-constexpr std::array<SandboxField, 10> kSandboxFields{{
+constexpr std::array<SandboxField, 11> kSandboxFields{{
     {"read", [](PolicyContext& c, const Item& value, Sandbox& out) { out.read = read_roots(c, value, 0); }},
     {"write", [](PolicyContext& c, const Item& value, Sandbox& out) { out.write = read_roots(c, value, 0); }},
+    {"read_only", [](PolicyContext& c, const Item& value, Sandbox& out) { out.read_only = read_roots(c, value, 0); }},
     {"exec", read_exec},
     {"unix_sockets",
      [](PolicyContext& c, const Item& value, Sandbox& out) { out.unix_sockets = read_roots(c, value, 0); }},

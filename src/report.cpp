@@ -385,6 +385,12 @@ Json limits_json(const Plan& plan) {
           {"open_files", plan.limits.open_files}};
 }
 
+Json read_only_json(const Plan& plan) {
+  Json out = Json::array();
+  for (const ReadOnlyPath& kept : plan.read_only) out.push_back(printable(kept.path));
+  return out;
+}
+
 Json confinement_json(const Plan& plan) {
   static constexpr std::array<std::string_view, 3> kProc{"none", "own", "all"};
   static constexpr std::array<std::string_view, 7> kBundles{"base", "nss", "dns", "tls", "tz", "term", "locale"};
@@ -398,6 +404,7 @@ Json confinement_json(const Plan& plan) {
           {"env", texts(plan.env)},
           {"grants", grants_json(plan)},
           {"deny_paths", texts(plan.deny_globs)},
+          {"read_only", read_only_json(plan)},
           {"one_exec", plan.one_exec},
           {"network", network_json(plan.network)},
           {"unix_sockets", texts(plan.unix_sockets)},

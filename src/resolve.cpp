@@ -102,6 +102,7 @@ class SystemResolver final : public PathResolver {
   bool names_existing(std::string_view text, const std::vector<Root>& within) override;
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
+  std::vector<ReadOnlyPath> read_only(const Root& root) override;
   PathResult<UniqueFd> open_stdin_file(const Grant& checked) override;
   std::optional<Error> broken() const override;
 
@@ -387,6 +388,47 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   grant.access = access;
   grant.origin = Origin::policy;
   return grant;
+}
+
+// Name by name, as the kernel goes: a link is kept as well as what it leads to, for whoever replaces it replaces that.
+std::vector<ReadOnlyPath> SystemResolver::read_only(const Root& root) {
+  std::vector<ReadOnlyPath> kept;
+  const std::optional<std::string> text = roots_.expand(root);
+  if (!text) return kept;
+  std::vector<std::string> left;  // the next one last
+  const auto follow = [&left](const std::string& path) {
+    const std::vector<std::string_view> parts = components_of(path);
+    left.insert(left.end(), parts.rbegin(), parts.rend());
+  };
+  follow(*text);
+  std::string at = "/";
+  UniqueFd fd(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  for (int links = 0; fd && !left.empty();) {
+    const std::string name = std::move(left.back());
+    left.pop_back();
+    std::string path = name == ".." ? at.substr(0, std::max<std::size_t>(at.rfind('/'), 1)) : child_path(at, name);
+    UniqueFd next(::openat(fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!next) note(errno);
+    std::string target(4096, '\0');  // PATH_MAX
+    const ssize_t size = next ? ::readlinkat(next.get(), "", target.data(), target.size()) : -1;
+    if (size > 0) {
+      target.resize(static_cast<std::size_t>(size));
+      kept.push_back({std::move(path), std::move(next)});
+      if (++links > kMaxLinks) break;
+      follow(target);
+      if (target.front() != '/') continue;
+      path = "/";
+      next = UniqueFd(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    }
+    at = std::move(path);
+    fd = std::move(next);
+  }
+  for (; !left.empty(); left.pop_back()) {  // nothing is there
+    at = child_path(at, left.back());
+    fd.reset();
+  }
+  kept.push_back({std::move(at), std::move(fd)});
+  return kept;
 }
 
 PathResult<UniqueFd> SystemResolver::open_stdin_file(const Grant& checked) {

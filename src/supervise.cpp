@@ -188,7 +188,14 @@ Error step_error(const Launch& launch, const Message& message) {
 
 // ---- what was enforced
 
+// What read_only names and the command could make all the same; empty: nothing.
+std::string unkept(const Launch& launch) {
+  const std::string& name = launch.root.creatable;
+  return name.empty() || !launch.ruleset.fixed.empty() ? "" : name + " (read_only) does not exist and could be created";
+}
+
 LayerStatus namespace_status(const Attempts& attempts, const Launch& launch, const Plan& plan, Layer layer) {
+  if (layer == Layer::mount_namespace && !unkept(launch).empty()) return {layer, LayerState::partial, unkept(launch), 0};
   if (attempts.holds(layer)) return {layer, LayerState::enforced, "", 0};
   const bool signals = layer == Layer::pid_namespace && launch.fallback.signals;
   const std::string refused = signals ? "signals to other processes are refused, the command's own among them" : "";
@@ -208,7 +215,11 @@ LayerStatus namespace_status(const Attempts& attempts, const Launch& launch, con
 LayerStatus landlock_status(const Attempts& attempts, const Launch& launch, const Plan& plan) {
   const auto state = requirement_of(plan, Layer::landlock) == Requirement::off ? LayerState::off : LayerState::not_enforced;
   if (!attempts.holds(Layer::landlock)) return {Layer::landlock, state, attempts.reason(Layer::landlock), 0};
-  return {Layer::landlock, LayerState::enforced, landlock::missing_in(launch.ruleset.abi), launch.ruleset.abi};
+  std::string detail = landlock::missing_in(launch.ruleset.abi);
+  for (const std::string& directory : launch.ruleset.fixed) {
+    detail += (detail.empty() ? "" : "; ") + directory + " holds what is read_only: nothing in it can be created, removed or renamed";
+  }
+  return {Layer::landlock, LayerState::enforced, std::move(detail), launch.ruleset.abi};
 }
 
 LayerStatus limits_status(const Attempts& attempts, const Launch& launch, const Watched& watched) {
@@ -346,6 +357,9 @@ Expected<void> demands_met(const Plan& plan, const Launch& launch) {
     return tl::unexpected(std::move(error));
   };
   if (plan.demanded.contains(Layer::limits) && launch.limits.partial) return part(Layer::limits, launch.limits.detail);
+  if (plan.demanded.contains(Layer::mount_namespace) && !unkept(launch).empty()) {
+    return part(Layer::mount_namespace, unkept(launch));
+  }
   if (plan.demanded.contains(Layer::tree_kill) && !launch.wanted.namespaces.pid) {
     return part(Layer::tree_kill, "without a pid namespace it is a sweep");
   }

@@ -1,11 +1,14 @@
 #include "confine/landlock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "confine/failure.h"
 
@@ -70,10 +73,92 @@ Error failed(int error, const char* message) {
   return launch_error(ErrorCode::sandbox_unavailable, message, "landlock", error);
 }
 
-void add_grants(Builder& builder, const Plan& plan) {
+bool lies_in(std::string_view path, std::string_view directory) {
+  if (directory == "/") return path.starts_with('/');
+  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+bool holds_read_only(const Plan& plan, const std::string& directory) {
+  return std::ranges::any_of(plan.read_only, [&](const ReadOnlyPath& kept) { return lies_in(kept.path, directory); });
+}
+
+// The write rights of a directory, given to what lies in it beside the read-only paths.
+class Around {
+ public:
+  Around(Builder& builder, const Plan& plan, std::vector<std::string>& fixed) : builder_(builder), plan_(plan), fixed_(fixed) {}
+
+  // 0, or errno.
+  int give(int directory, const std::string& path, std::uint64_t rights) {
+    builder_.allow(directory, rights & (kReadTree | kExecute));
+    const int fd = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::unique_ptr<DIR, int (*)(DIR*)> opened(fd < 0 ? nullptr : ::fdopendir(fd), &::closedir);
+    if (!opened) return errno;
+    fixed_.push_back(path);
+    for (;;) {
+      errno = 0;
+      const dirent* const entry = ::readdir(opened.get());
+      if (entry == nullptr) return errno;
+      const std::string_view name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      if (++given_ > kMaxAround) return E2BIG;
+      if (const int error = give_child(fd, entry->d_name, (path == "/" ? "/" : path + "/") + entry->d_name, rights); error != 0) return error;
+    }
+  }
+
+ private:
+  static constexpr int kMaxAround = 8192;
+
+  int give_child(int directory, const char* name, const std::string& path, std::uint64_t rights) {
+    const UniqueFd child(::openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status {};
+    if (!child || ::fstat(child.get(), &status) < 0) return errno == ENOENT ? 0 : errno;
+    if (S_ISLNK(status.st_mode) || is_kept(path, status)) return 0;
+    if (!S_ISDIR(status.st_mode)) builder_.allow(child.get(), rights & kFileRights);
+    else if (holds_read_only(plan_, path)) return give(child.get(), path, rights);
+    else builder_.allow(child.get(), rights);
+    return 0;
+  }
+
+  // By name, and by inode: it may have been renamed since, or have two names.
+  bool is_kept(const std::string& path, const struct stat& status) const {
+    return std::ranges::any_of(plan_.read_only, [&](const ReadOnlyPath& kept) {
+      struct stat found {};
+      if (kept.path == path) return true;
+      return kept.fd && ::fstat(kept.fd.get(), &found) == 0 && found.st_ino == status.st_ino && found.st_dev == status.st_dev;
+    });
+  }
+
+  Builder& builder_;
+  const Plan& plan_;
+  std::vector<std::string>& fixed_;
+  int given_ = 0;
+};
+
+// 0, or errno.
+int add_grant(Builder& builder, const Plan& plan, const Grant& grant, Around* around) {
+  const std::uint64_t rights = rights_of(grant);
+  if (grant.access <= PathAccess::read || grant.origin == Origin::device) {
+    builder.allow(grant.fd.get(), rights);
+    return 0;
+  }
+  const bool kept = is_read_only(plan, grant.path);
+  const bool holds = around != nullptr && holds_read_only(plan, grant.path);
+  if (kept) builder.allow(grant.fd.get(), rights & (kReadTree | kExecute));
+  else if (!holds || !grant.directory || !grant.fd) builder.allow(grant.fd.get(), rights);
+  else if (const int error = around->give(grant.fd.get(), grant.path, rights); error != 0) return error;
+  if (grant.access != PathAccess::replace || !grant.parent) return 0;
+  // Renaming over a file is a right to its whole directory.
+  const std::string parent = grant.path.substr(0, std::max<std::size_t>(grant.path.rfind('/'), 1));
+  if (is_read_only(plan, parent) || (around != nullptr && holds_read_only(plan, parent))) return EROFS;
+  builder.allow(grant.parent.get(), kReplace);
+  return 0;
+}
+
+// 0, or errno.
+int add_grants(Builder& builder, const Plan& plan, bool around, std::vector<std::string>& fixed) {
+  Around giver(builder, plan, fixed);
   for (const Grant& grant : plan.grants) {
-    builder.allow(grant.fd.get(), rights_of(grant));
-    if (grant.access == PathAccess::replace) builder.allow(grant.parent.get(), kReplace);
+    if (const int error = add_grant(builder, plan, grant, around ? &giver : nullptr); error != 0) return error;
   }
   const Binary& binary = plan.binary;
   builder.allow(binary.fd.get(), binary.script ? kReadFile : kReadFile | kExecute);
@@ -82,9 +167,14 @@ void add_grants(Builder& builder, const Plan& plan) {
     const UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
     builder.allow(proc.get(), kReadTree);
   }
+  return 0;
 }
 
 }  // namespace
+
+bool is_read_only(const Plan& plan, std::string_view path) noexcept {
+  return std::ranges::any_of(plan.read_only, [&](const ReadOnlyPath& kept) { return lies_in(path, kept.path); });
+}
 
 Handled handled_by(int abi, const Network& network) noexcept {
   Handled handled;
@@ -129,7 +219,7 @@ int abi_in_use() noexcept {
   return version < 0 ? 0 : static_cast<int>(std::min<long>(version, kNewestTested));
 }
 
-Expected<Ruleset> make_ruleset(const Plan& plan) {
+Expected<Ruleset> make_ruleset(const Plan& plan, bool around) {
   Ruleset ruleset;
   ruleset.abi = abi_in_use();
   if (ruleset.abi == 0) {
@@ -141,7 +231,9 @@ Expected<Ruleset> make_ruleset(const Plan& plan) {
   if (fd < 0) return tl::unexpected(failed(errno, "a Landlock ruleset cannot be made"));
   ruleset.fd = UniqueFd(static_cast<int>(fd));
   Builder builder(ruleset.fd.get(), handled.fs);
-  add_grants(builder, plan);
+  if (const int error = add_grants(builder, plan, around, ruleset.fixed); error != 0) {
+    return tl::unexpected(failed(error, "what may be written cannot be granted around sandbox.read_only"));
+  }
   if (plan.network.kind == Network::Kind::connect_tcp && handled.net != 0) {
     for (const std::int64_t port : plan.network.ports) builder.allow_port(port);
   }

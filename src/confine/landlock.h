@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fd.h"
@@ -34,6 +35,8 @@ struct Handled {
 
 // Rights that a grant gives on its own inode; 0: none.
 [[nodiscard]] std::uint64_t rights_of(const Grant& grant) noexcept;
+// Whether a path is kept from being written whatever is granted.
+[[nodiscard]] bool is_read_only(const Plan& plan, std::string_view path) noexcept;
 // What replacing a file needs on its directory.
 inline constexpr std::uint64_t kReplace = kMakeReg | kRemoveFile | kWriteFile | kReadFile | kTruncate;
 inline constexpr std::uint64_t kReadTree = kReadFile | kReadDir;
@@ -47,8 +50,11 @@ inline constexpr std::uint64_t kWriteTree = kReadFile | kReadDir | kWriteFile | 
 struct Ruleset {
   UniqueFd fd;
   int abi = 0;
+  std::vector<std::string> fixed;  // directories whose own entries nobody may create, remove or rename
 };
+// around: write rights are given around the read-only paths, since no mount keeps them. Rules only add rights, so a
+// directory that holds such a path keeps its right to be read, and what else is in it gets its rights one by one.
 // Error: sandbox_unavailable, step "landlock".
-[[nodiscard]] Expected<Ruleset> make_ruleset(const Plan& plan);
+[[nodiscard]] Expected<Ruleset> make_ruleset(const Plan& plan, bool around);
 
 }  // namespace safe_exec::landlock

@@ -106,7 +106,7 @@ class RootPlanner {
     }
     bind.data &= data;
     any_directory_ |= directory;
-    bind.level = std::max(bind.level, level);
+    if (!landlock::is_read_only(plan_, path)) bind.level = std::max(bind.level, level);
     bind.executed |= executed;
   }
 
@@ -343,6 +343,7 @@ class RootPlanner {
     for (const auto& [path, bind] : binds_) {
       if (bind.level != Level::read) emit_bind(path, bind);
     }
+    emit_read_only();
     if (own_proc_) {
       MountOp proc{};
       proc.kind = MountOp::proc;
@@ -352,6 +353,47 @@ class RootPlanner {
       root_.ops.push_back(proc);
     }
     if (shows_proc_) emit_covers();
+  }
+
+  // Over the writable binds, each with the directories that lead to it: a mount point can be neither renamed nor removed,
+  // and no link is made from one mount into another.
+  void emit_read_only() {
+    std::map<std::string, MountOp> ops;  // what leads to another first
+    for (const auto& [place, bind] : binds_) {
+      if (bind.level != Level::write || !bind.directory) continue;
+      for (const ReadOnlyPath& kept : plan_.read_only) {
+        if (!kept.path.starts_with(bind.source + "/")) continue;
+        if (!kept.fd) {
+          root_.creatable = kept.path;
+          continue;
+        }
+        const std::string below = kept.path.substr(bind.source.size());
+        for (std::size_t slash = below.find('/', 1); slash != std::string::npos; slash = below.find('/', slash + 1)) {
+          const UniqueFd fd(::open((bind.source + below.substr(0, slash)).c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+          if (fd) ops.try_emplace(place + below.substr(0, slash), bind_above(bind, place, below.substr(0, slash), fd.get(), 0));
+          else error_ = errno;
+        }
+        ops[place + below] = bind_above(bind, place, below, kept.fd.get(), MOUNT_ATTR_RDONLY);
+      }
+    }
+    for (const auto& [place, op] : ops) root_.ops.push_back(op);
+  }
+
+  MountOp bind_above(const Bind& bind, const std::string& place, const std::string& below, int fd, std::uint64_t read_only) {
+    struct stat found {};
+    if (::fstat(fd, &found) < 0) error_ = errno;
+    MountOp op{};
+    op.kind = MountOp::bind;
+    op.target = relative(place + below);
+    op.source = keep(bind.source + below);
+    op.inode = found.st_ino;
+    op.major = major(found.st_dev);
+    op.minor = minor(found.st_dev);
+    op.recursive = S_ISDIR(found.st_mode);
+    op.beneath = true;
+    op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | read_only;
+    if (!holds_code(place, true)) op.attributes |= MOUNT_ATTR_NOEXEC;
+    return op;
   }
 
   // An empty directory over a directory, a device that cannot be opened over a file.

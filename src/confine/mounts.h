@@ -19,6 +19,7 @@ struct RootPlan {
   const char* cwd = "";
   std::uint64_t cwd_inode = 0;
   bool binds_program = false;  // one operation is marked executed
+  std::string creatable;       // read-only by name, not there, and no mount can keep it from being made; empty: none
 };
 
 struct RootOptions {

@@ -381,7 +381,7 @@ TEST_CASE("evaluate: settings come down key by key, the sandbox member by member
     "limits": {"open_files": 9, "tmp_mib": 3}, "sandbox": {"read": ["${workspace}"], "exec": ["/bin/x"], "proc": "own", "syscalls": "jit", "bundles": ["dns"],
     "unix_sockets": ["/run/s"]}, "env": {"B": "2"}}}})",
                                       R"("defaults": {"limits": {"cpu_s": 7, "processes": 3}, "sandbox": {
-    "tmp": "private", "bundles": ["tls", "tz"], "layers": {"pid_namespace": "off"}}},)");
+    "tmp": "private", "read_only": ["/srv/x"], "bundles": ["tls", "tz"], "layers": {"pid_namespace": "off"}}},)");
   const Plan plan = decide(policy, {"t", "s"}).plan;
   CHECK(plan.limits.cpu_s == 5);
   CHECK(plan.limits.processes == 3);
@@ -404,6 +404,8 @@ TEST_CASE("evaluate: settings come down key by key, the sandbox member by member
   CHECK(plan.grants[0].path == "/workspace");
   CHECK(plan.grants[1].executable);
   CHECK(plan.unix_sockets == Words{"/run/s"});
+  REQUIRE(plan.read_only.size() == 1);
+  CHECK(plan.read_only[0].path == "/srv/x");
   CHECK(plan.rule == "/commands/t/subcommands/s");
   CHECK(plan.command == "t");
   CHECK(decide(with_commands(kTool), {"tool", "--must", "a"}).plan.one_exec);

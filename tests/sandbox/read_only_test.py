@@ -1,0 +1,170 @@
+"""What sandbox.read_only names is never written: with mounts and without, as root and as an ordinary user, by its own name, by
+a link, or by what leads to it. Around it the command works as before."""
+import json
+import os
+import shutil
+import subprocess
+
+from harness import BINARY, SHELL, SandboxTest, main
+
+NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
+MODES = ({}, NO_NAMESPACES, {"landlock": "off"})
+OTHER_USER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+# Each of these would change what is kept; K stands for its path.
+ATTACKS = ("echo x > K/config", "echo x >> K/config", "echo x > K/hooks/x", "mkdir K/n", "rm -f K/config", "rm -rf K", "mv K gone", "mv K/config c", "mv sub K/hooks/s",
+           "ln old K/hooks/x", "ln K/config hard", "ln -s /etc K/hooks/x", "chmod 777 K/config", "chmod 777 K", "touch -d @0 K/config", "truncate -s 0 K/config",
+           "cp -f old K/config", "mv -f old2 K/config", "mv -T sub K", "ln -sfn sub K", "cd K && echo x > config", "cd K/hooks && echo x > x",
+           "ln -s K l && echo x > l/config", "exec 3<K/config; echo x > /proc/self/fd/3", "mkfifo K/f")
+
+
+class ReadOnly(SandboxTest):
+    def setUp(self):
+        super().setUp()
+        self.kept = {".git/HEAD": "ref\n", ".git/config": "mine\n", ".git/hooks/y": "#\n"}
+        self.plant(self.kept)
+
+    def plant(self, files):
+        for name, text in files.items():
+            self.write("ws/" + name, text)
+        for name in ("old", "old2"):
+            self.write("ws/" + name, "old\n")
+        os.makedirs(os.path.join(self.ws, "sub"), exist_ok=True)
+
+    def node(self, layers, roots, **more):
+        sandbox = {"write": ["${start_dir}"], "read_only": roots, "exec": ["/usr/bin"], "proc": "own", "layers": layers}
+        return dict(SHELL, sandbox=sandbox, **more)
+
+    def sh(self, script, layers, roots=("${start_dir}/.git",), user=()):
+        policy = self.policy({"dash": self.node(layers, list(roots))})
+        binary = BINARY
+        if os.getuid() == 0:
+            subprocess.run(["chown", "-hR", "12345:12345" if user else "0:0", self.ws], check=True)
+        if user:
+            binary = os.path.join(self.dir, "safe-exec")
+            shutil.copy(BINARY, binary)
+            os.chmod(self.dir, 0o755)
+        done = subprocess.run([*user, binary, "run", "--policy", policy, "--", "dash", "-c", script], cwd=self.ws, stdin=subprocess.DEVNULL,
+                              capture_output=True, env={"PATH": "/usr/bin:/bin"}, timeout=60)
+        return json.loads(done.stdout)
+
+    def tree(self, top=".git"):
+        found = {}
+        for here, directories, files in os.walk(os.path.join(self.ws, top)):
+            for name in directories + files:
+                path = os.path.join(here, name)
+                status = os.lstat(path)
+                text = ""
+                if name in files:
+                    with open(path) as f:
+                        text = f.read()
+                found[os.path.relpath(path, self.ws)] = (status.st_mode, status.st_mtime_ns, status.st_nlink, text)
+        return found
+
+    def users(self):
+        return ((), OTHER_USER) if os.getuid() == 0 else ((),)
+
+    def attack(self, layers, kept, roots, user):
+        self.plant({})
+        before = self.tree(kept)
+        script = "".join("( %s ) 2>/dev/null\n" % attack.replace("K", kept) for attack in ATTACKS) + "cat %s/HEAD; echo y > old; echo z > sub/new; echo end" % kept
+        result = self.sh(script, layers, roots, user)
+        self.assertEqual((result["error"], result["outcome"]["type"]), (None, "exited"), result)
+        self.assertEqual(result["stdout"], "ref\nend\n", result)
+        self.assertEqual(self.tree(kept), before)
+
+    def test_nothing_changes_it_and_the_rest_can_be_written(self):
+        for user in self.users():
+            for layers in MODES:
+                with self.subTest(user=user, layers=layers):
+                    self.attack(layers, ".git", ["${start_dir}/.git"], user)
+
+    def test_the_top_can_be_written_where_mounts_keep_it(self):
+        for layers in MODES:
+            with self.subTest(layers=layers):
+                result = self.sh("echo x > new; mv new newer; rm newer && echo done", layers)
+                self.assertEqual(result["stdout"], "" if layers is NO_NAMESPACES else "done\n", result)
+                if layers is NO_NAMESPACES:  # and the result says so
+                    detail = result["sandbox"]["layers"]["landlock"]["detail"]
+                    self.assertIn(self.ws + " holds what is read_only: nothing in it can be created, removed or renamed", detail)
+
+    def test_what_leads_to_it_cannot_be_moved_away(self):
+        shutil.move(os.path.join(self.ws, ".git"), os.path.join(self.ws, "sub", "deep"))
+        for layers in MODES:
+            with self.subTest(layers=layers):
+                self.attack(layers, "sub/deep", ["${start_dir}/sub/deep"], ())
+                result = self.sh("mv sub away; mkdir -p sub/deep/hooks && echo x > sub/deep/hooks/x; rm -rf sub; echo end", layers, ["${start_dir}/sub/deep"])
+                self.assertEqual(result["stdout"], "end\n", result)
+                self.assertEqual((os.listdir(os.path.join(self.ws, "sub/deep/hooks")), os.path.exists(os.path.join(self.ws, "away"))), (["y"], False))
+
+    def test_a_file_is_kept_like_a_directory(self):
+        shutil.rmtree(os.path.join(self.ws, ".git"))
+        self.write("ws/.git", "gitdir: ../elsewhere\n")
+        for layers in MODES:
+            with self.subTest(layers=layers):
+                result = self.sh("echo x > .git; rm -f .git; mv .git x; mv -f old2 .git; truncate -s 0 .git; chmod 777 .git; ln .git h; cat .git", layers)
+                self.assertEqual(result["stdout"], "gitdir: ../elsewhere\n", result)
+                self.assertEqual(os.stat(os.path.join(self.ws, ".git")).st_nlink, 1)
+
+    def test_a_link_is_kept_and_what_it_leads_to(self):
+        os.rename(os.path.join(self.ws, ".git"), os.path.join(self.ws, "real"))
+        os.symlink("real", os.path.join(self.ws, ".git"))
+        for layers in MODES:
+            with self.subTest(layers=layers):
+                self.attack(layers, "real", ["${start_dir}/.git"], ())
+                result = self.sh("rm -f .git; mv .git x; mv -T sub .git; ln -sfn sub .git; echo x > .git/config; cat .git/HEAD", layers)
+                self.assertEqual(result["stdout"], "ref\n", result)
+                self.assertEqual(os.readlink(os.path.join(self.ws, ".git")), "real")
+
+    def test_a_name_that_is_not_there(self):
+        shutil.rmtree(os.path.join(self.ws, ".git"))
+        demanded = {"mount_namespace": "require"}
+        for layers, made, state in (({}, True, "partial"), ({"landlock": "off"}, True, "partial"), (NO_NAMESPACES, False, "off"), (demanded, False, "enforced")):
+            with self.subTest(layers=layers):
+                result = self.sh("mkdir .git && mkdir .git/hooks; echo x > sub/x && echo end", layers)
+                mounts = result["sandbox"]["layers"]["mount_namespace"]
+                self.assertEqual((os.path.exists(os.path.join(self.ws, ".git")), mounts["status"], result["stdout"]), (made, state, "end\n"), result)
+                if state == "partial":
+                    self.assertIn(".git (read_only) does not exist and could be created", mounts["detail"])
+                    self.assertIn("mount_namespace", [one["layer"] for one in result["sandbox"]["degraded"]])
+                shutil.rmtree(os.path.join(self.ws, ".git"), ignore_errors=True)
+        refused = self.sh("mkdir .git", dict(demanded, landlock="off"))
+        self.assertEqual(refused["error"]["code"], "sandbox_unavailable")
+        self.assertEqual(sorted(os.listdir(self.ws)), ["old", "old2", "sub"])  # no ghost
+
+    def test_an_operand_is_denied_by_whatever_name(self):
+        os.symlink(".git", os.path.join(self.ws, "g"))
+        operand = {"name": "f", "type": {"path": "write", "within": ["${start_dir}"], "missing": True}, "count": [1, 9]}
+        directory = {"name": "f", "type": {"path": "write", "within": ["${start_dir}"], "kind": "dir"}, "count": [1, 9]}
+        new = {"name": "f", "type": {"path": "create", "within": ["${start_dir}"], "kind": "file"}, "count": [1, 9]}
+        for slot, names in ((operand, (".git/config", "g/config", "sub/../.git/hooks/z")), (directory, (".git", "g", "g/hooks")), (new, (".git/hooks/z", "g/z"))):
+            policy = self.policy({"touch": {"path": "/usr/bin/touch", "operands": [slot], "sandbox": {"read_only": ["${start_dir}/.git"]}}})
+            for name in names:
+                with self.subTest(name=name):
+                    _, result = self.run_json(policy, ["touch", name])
+                    self.assertEqual(result["denied"]["code"], "path_denied", result)
+                    self.assertIn("sandbox.read_only", result["denied"]["message"])
+            _, result = self.run_json(policy, ["touch", {"create": "fresh", "dir": "sub"}.get("create" if slot is new else slot["type"].get("kind"), "old")])
+            self.assertTrue(result["success"], result)
+        self.assertFalse(os.path.exists(os.path.join(self.ws, ".git/hooks/z")))
+
+    def test_a_file_is_not_replaced_beside_it_without_mounts(self):
+        slot = {"name": "f", "type": {"path": "replace", "within": ["${start_dir}"], "kind": "file"}}
+        for layers, done in (({}, True), (NO_NAMESPACES, False)):
+            node = {"path": "/usr/bin/sed", "inject": ["-i", "s/old/new/"], "operands": [slot], "sandbox": {"read_only": ["${start_dir}/.git"], "layers": layers}}
+            _, result = self.run_json(self.policy({"sed": node}), ["sed", "old"])
+            self.assertEqual((result["success"], (result["error"] or {}).get("code")), (done, None if done else "sandbox_unavailable"), result)
+
+    def test_check_explains_it_and_a_node_may_lift_it(self):
+        defaults = {"sandbox": {"read_only": ["${start_dir}/.git"]}}
+        node = self.node({}, [])
+        del node["sandbox"]["read_only"]
+        policy = self.policy({"dash": node}, defaults=defaults)
+        _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", "x"])
+        self.assertEqual(json.loads(out)["confinement"]["read_only"], [self.ws + "/.git"])
+        policy = self.policy({"dash": self.node({}, [])}, defaults=defaults)
+        _, result = self.run_json(policy, ["dash", "-c", "echo x > .git/config && echo end"])
+        self.assertEqual(result["stdout"], "end\n", result)
+
+
+if __name__ == "__main__":
+    main()
