@@ -109,6 +109,54 @@ class Files(Workspace):
         self.assertFalse(os.path.exists(os.path.join(self.dir, "escaped")))
 
 
+class Repository(Workspace):
+    """.git is git's alone to write: what anything else left there would be run by a git outside of the sandbox."""
+    ATTACK = """import os
+print(open(".git/HEAD").read().strip())
+for attempt in (lambda: open(".git/config", "a"), lambda: open(".git/hooks/post-commit", "w"), lambda: os.rename(".git", "g2"), lambda: os.remove(".git/HEAD"),
+                lambda: os.link(".git/config", "hard"), lambda: os.symlink("/bin/true", ".git/hooks/pre-push"), lambda: os.chmod(".git/config", 0o777),
+                lambda: os.mkdir(".git/x"), lambda: os.rename("t.py", ".git/config")):
+    try:
+        attempt()
+        print("open")
+    except OSError:
+        pass
+open("made", "w").write("x")
+"""
+
+    def test_code_reads_it_and_git_writes_it(self):
+        self.write("ws/t.py", self.ATTACK)
+        self.write("ws/Makefile", "all:\n\techo x > .git/hooks/post-commit\n")
+        self.done("git", "init", "-q", "-b", "main")
+        self.done("git", "add", "t.py")
+        run = self.hand_over() if os.getuid() == 0 else self.done
+        self.assertEqual(run("python3", "t.py"), "ref: refs/heads/main\n")
+        self.assertTrue(self.exists("made"))
+        run("git", *IDENTITY, "commit", "-q", "-m", "x")
+        self.assertIn(" x", run("git", "log", "--oneline"))
+        self.assertFalse(self.exists(".git/hooks/post-commit") or self.exists("g2"))
+
+    def test_make_leaves_no_hook(self):
+        self.write("ws/Makefile", "all:\n\techo x > .git/hooks/post-commit\n")
+        self.done("git", "init", "-q")
+        _, result = self.run_workspace(["make"])
+        self.assertFalse(result["success"])
+        self.assertFalse(self.exists(".git/hooks/post-commit"))
+
+    def test_no_file_command_reaches_it_from_within_or_by_a_link(self):
+        self.done("git", "init", "-q")
+        os.symlink(".git", os.path.join(self.ws, "g"))
+        config = self.read(".git/config")
+        for cwd, argv in ((".git", ["rm", "config"]), (".git", ["touch", "hooks/pre-commit"]), (".git/hooks", ["touch", "pre-commit"]), (".git", ["mv", "config", "c"]),
+                          (".git", ["cp", "HEAD", "config"]), (".git", ["mkdir", "x"]), (".git", ["chmod", "777", "config"]), (".git", ["ln", "config", "../hard"]),
+                          (".", ["rm", "g/config"]), (".", ["rm", "-r", "g/"]), (".", ["touch", "g/hooks/pre-commit"]), (".", ["cp", "g/HEAD", "g/config"]), (".", ["mkdir", "g/x"]),
+                          (".git", ["tee", "config"]), (".git", ["gzip", "config"])):
+            with self.subTest(cwd=cwd, argv=argv):
+                self.assertFalse(self.run_workspace(argv, "--cwd", cwd)[1]["success"])
+        self.assertEqual(self.read(".git/config"), config)
+        self.assertFalse(any(self.exists(name) for name in (".git/hooks/pre-commit", ".git/x", ".git/hooks/x", "hard")))
+
+
 class Git(Workspace):
     def setUp(self):
         super().setUp()
