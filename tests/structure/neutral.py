@@ -6,7 +6,7 @@ from common import directories, finish
 
 # Written in pieces, so that this file does not find itself.
 MACHINE = re.compile("/wo" r"rk/|/tmp/(?:bash_" r"jobs|claude)|\b(?:artifactory|nexus|registry|mirror|proxy)\.[a-z0-9-]+\.")
-UNFINISHED = re.compile(r"(?<!\")\b(?:TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")  # in quotes it is what a command looks for
+UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")
 NO_LEFTOVERS = ("src", "tests", "policy")
 LEFT_OUT = re.compile(r"^(?:\.git|build[^/]*)(?:/|$)|/__pycache__/")
 
@@ -23,7 +23,8 @@ def main():
         for number, line in enumerate(text.splitlines(), 1):
             if MACHINE.search(line):
                 problems.append(f"{name}:{number}: names a machine: {line.strip()[:100]}")
-            if name.split("/")[0] in NO_LEFTOVERS and UNFINISHED.search(line):
+            # In JSON, which has no comments of ours, it is what an example looks for.
+            if name.split("/")[0] in NO_LEFTOVERS and path.suffix != ".json" and UNFINISHED.search(line):
                 problems.append(f"{name}:{number}: unfinished: {line.strip()[:100]}")
     finish(problems, checked)
 
