@@ -79,6 +79,10 @@ bool takes_rest(const Reading& reading) {
   });
 }
 
+std::string_view command_name(std::string_view word) {
+  return word.substr(word.rfind('/') + 1);
+}
+
 bool has_option(const Reading& reading, const Option* option) {
   return std::any_of(reading.options.begin(), reading.options.end(),
                      [&](const GivenOption& given) { return given.option == option; });
@@ -138,6 +142,8 @@ class MutationRun {
     }
     if (!before) return tl::unexpected(std::move(before.error()));
     if (!before->plan) return {};
+    // A wrapper's line was read as that of the command inside, whose own examples are mutated.
+    if (before->plan->command != command_name(example.argv.front())) return {};
     ++report_.examples;
     std::vector<std::string> roots;
     for (const Root& root : roots_of(before->reading)) {

@@ -1,4 +1,5 @@
 """policy test: mutants, coverage, test files, and each form of the report, as CI reads them."""
+import collections
 import json
 import os
 import re
@@ -188,6 +189,18 @@ class Shipped(unittest.TestCase):
             done = subprocess.run([BINARY, "policy", "test", "--generate", "--threshold", "100", os.path.join(shipped, name)],
                                   capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stdout[:20000] + done.stderr)
+
+    def test_what_agents_type_is_allowed_and_what_attackers_do_is_not(self):
+        for name in ("readonly", "workspace"):
+            tests = os.path.join(SOURCE, "tests/policies", name + ".policy.json")
+            done = subprocess.run([BINARY, "policy", "test", os.path.join(SOURCE, "policy", name), tests], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout[:20000] + done.stderr)
+            with open(tests) as f:
+                lines = json.load(f)["tests"]
+            kinds = collections.Counter((test["name"].split(":")[0], test["expect"]) for test in lines)
+            self.assertEqual(set(kinds), {("everyday", "allow"), ("refused", "deny"), ("attack", "deny")})
+            self.assertGreaterEqual(kinds["everyday", "allow"], 33 * kinds["refused", "deny"], name)  # 97 %
+            self.assertGreater(kinds["attack", "deny"], 300)
 
 
 if __name__ == "__main__":
