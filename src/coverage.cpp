@@ -1,12 +1,14 @@
 // Owns the counting of what examples exercise. Never decides whether an example holds.
 #include "coverage.h"
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <utility>
 
 #include "examples.h"
 #include "grammar.h"
+#include "language.h"
 
 namespace safe_exec {
 namespace {
@@ -67,8 +69,16 @@ class CoverageRun {
     return {};
   }
 
+  // A wrapper's line is read as that of the command inside, so that nothing tells what of the wrapper itself was used.
+  static bool is_wrapper(const Node& node) {
+    if (!node.operands) return false;
+    return std::any_of(node.operands->begin(), node.operands->end(), [](const Slot& slot) {
+      return std::any_of(slot.types.begin(), slot.types.end(), [](const TypeRef& type) { return type->language == Language::command; });
+    });
+  }
+
   void count(const Node& node, const std::string& title, bool top) {
-    if (node.decision == Verdict::deny) return;
+    if (node.decision == Verdict::deny || is_wrapper(node)) return;
     if (node.subcommands.empty() || node.subcommand_optional) item(top ? "command" : "subcommand", title, node.place, !top);
     for (const Option& option : node.options) {
       if (!option.always) item("option", title + " " + option.name, option.place, true);
