@@ -9,8 +9,9 @@ them; every other is allowed by its name, and by its paths. Wrappers (env, timeo
 --rules prints them, --all prints every line and not only those that differ.
 
 The comparison knows its limits: prefix rules claim to decide which commands start without a question, not what their
-options do; a line without a rule is asked of a person; and codex confines what it starts by a sandbox of its own that these
-rules are no part of. Requests with an environment or a working directory are left out, because `check` takes neither.
+options do; what becomes of a line without a rule is decided elsewhere; and codex confines what it starts by a sandbox of
+its own that these rules are no part of. Requests with an environment or a working directory are left out, because `check`
+takes neither.
 """
 import collections
 import concurrent.futures
