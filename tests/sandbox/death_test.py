@@ -109,7 +109,8 @@ class Death(SandboxTest):
                 process.kill()
                 self.assertTrue(self.gone(), (script, as_root, i, survivors(self.marker)[:9]))
                 process.communicate()
-            self.assertGreater(met, i // 10)
+            if script == STUBBORN:  # a bomb may have been ended by its limit before the moment came
+                self.assertGreater(met, i // 10)
         self.assertEqual(host_objects(), before)
         self.assertEqual(os.listdir(self.ws), [])
 
