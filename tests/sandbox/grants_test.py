@@ -93,7 +93,7 @@ class Bundles(SandboxTest):
 
 class Programs(SandboxTest):
     def run_list(self, script, programs, **sandbox):
-        return self.run_shell(script, node={"sandbox": dict({"exec": programs}, **sandbox)})[1]
+        return self.run_shell(script, node={"trust": "caller", "sandbox": dict({"exec": programs}, **sandbox)})[1]
 
     def test_a_granted_helper_runs_and_nothing_else_does(self):
         shutil.copy("/usr/bin/whoami", os.path.join(self.ws, "copy"))
