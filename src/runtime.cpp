@@ -143,6 +143,12 @@ class Closure {
     }
   }
 
+  // What is not there need not be. What could not be opened for want of descriptors or memory may be there.
+  void miss(int error) {
+    if (error == EMFILE || error == ENFILE || error == ENOMEM) spent_ = error;
+  }
+  [[nodiscard]] int spent() const { return spent_; }  // such an error; 0: none
+
   // Opened under the ownership walk, and granted.
   tl::expected<UniqueFd, WalkFailure> add_file(const std::string& name, bool executable) {
     auto walked = walks_.walk(name, Owners::root_or_caller);
@@ -192,6 +198,7 @@ class Closure {
   void add_place(const std::string& path) {
     if (!names_.insert(path).second) return;
     auto walked = walk_root(path);
+    if (!walked) miss(walked.error().sys_errno);
     if (!walked || (!S_ISREG(walked->status.st_mode) && !S_ISDIR(walked->status.st_mode))) return;
     grant(*std::move(walked), path, false, Origin::runtime);
   }
@@ -199,7 +206,9 @@ class Closure {
   void add_cache() {
     if (cache_) return;
     cache_.emplace();
-    if (const auto fd = add_file(kCache, false)) cache_->open(fd->get());
+    const auto fd = add_file(kCache, false);
+    if (fd) cache_->open(fd->get());
+    else miss(fd.error().sys_errno);
   }
 
   void add_library(const std::string& name, const Loaded& user) {
@@ -234,8 +243,10 @@ class Closure {
   bool try_library(const std::string& path, const Loaded& user, const std::vector<std::string>& rpath) {
     if (names_.find(path) != names_.end()) return true;
     auto walked = walks_.walk(path, Owners::root_or_caller);
+    if (!walked) miss(walked.error().sys_errno);
     if (!walked || !S_ISREG(walked->status.st_mode)) return false;
     const UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
+    if (!readable) miss(errno);
     if (!readable) return false;
     auto object = elf::read_object(readable.get());
     if (!object || !(object->identity == user.object.identity)) return false;
@@ -254,6 +265,7 @@ class Closure {
   std::set<std::string, std::less<>> found_by_name_;
   std::vector<Loaded> waiting_;
   std::size_t libraries_ = 0;
+  int spent_ = 0;
   std::optional<elf::Identity> identity_;  // of the first program that has a loader
 };
 
@@ -291,7 +303,7 @@ Expected<void> add_executed(const Binary& binary, std::vector<Grant>& grants) {
 void add_directory(Closure& closure, int directory, const std::string& path) {
   UniqueFd fd = reopen(directory, O_RDONLY | O_DIRECTORY);
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fd ? ::fdopendir(fd.get()) : nullptr, &::closedir);
-  if (!stream) return;
+  if (!stream) return closure.miss(errno);
   (void)fd.release();  // fdopendir(3): the stream owns it now
   std::set<ino_t> seen;  // /usr/lib/git-core has some 150 names of one file
   std::size_t count = 0;
@@ -300,11 +312,13 @@ void add_directory(Closure& closure, int directory, const std::string& path) {
     if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN) continue;
     if (!seen.insert(entry->d_ino).second) continue;
     const UniqueFd checked(::openat(::dirfd(stream.get()), entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!checked) closure.miss(errno);
     struct stat status {};
     if (!checked || ::fstat(checked.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     if ((status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0) continue;
     const UniqueFd readable = reopen(checked.get(), O_RDONLY);
     if (readable) (void)closure.add_program(readable.get(), child_path(path, entry->d_name));
+    else closure.miss(errno);
   }
 }
 
@@ -314,10 +328,11 @@ bool names_locale(const std::vector<std::string>& env) {
   });
 }
 
-void add_device(std::vector<Grant>& grants, const char* name, unsigned minor, PathAccess access) {
+void add_device(Closure& closure, std::vector<Grant>& grants, const char* name, unsigned minor, PathAccess access) {
   struct stat status {};
   Grant grant;
   grant.fd = UniqueFd(::open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!grant.fd) closure.miss(errno);
   if (!grant.fd || ::fstat(grant.fd.get(), &status) != 0) return;
   if (!S_ISCHR(status.st_mode) || status.st_rdev != ::makedev(1, minor)) return;  // mem(4), null(4), random(4)
   grant.path = name;
@@ -353,11 +368,12 @@ Expected<void> add_runtime(Plan& plan) {
     auto locale = closure.walks().walk(kLocale, Owners::root);
     if (locale && S_ISDIR(locale->status.st_mode)) closure.grant(*std::move(locale), kLocale, false, Origin::runtime);
   }
-  add_device(added, "/dev/null", 3, PathAccess::write);
-  add_device(added, "/dev/zero", 5, PathAccess::write);
-  add_device(added, "/dev/full", 7, PathAccess::write);
-  add_device(added, "/dev/random", 8, PathAccess::read);
-  add_device(added, "/dev/urandom", 9, PathAccess::read);
+  add_device(closure, added, "/dev/null", 3, PathAccess::write);
+  add_device(closure, added, "/dev/zero", 5, PathAccess::write);
+  add_device(closure, added, "/dev/full", 7, PathAccess::write);
+  add_device(closure, added, "/dev/random", 8, PathAccess::read);
+  add_device(closure, added, "/dev/urandom", 9, PathAccess::read);
+  if (closure.spent() != 0) return tl::unexpected(failed("what " + binary.physical + " needs cannot be opened", closure.spent()));
   std::move(added.begin(), added.end(), std::back_inserter(plan.grants));
   return {};
 }

@@ -117,7 +117,7 @@ class Presets(unittest.TestCase):
         self.assertTrue(doctor["healthy"] or SANITIZED, doctor)
 
     def test_with_few_descriptors(self):
-        self.refused(["prlimit", "--nofile=20:20"], "pipes", "ulimit -n")
+        self.refused(["prlimit", "--nofile=20:20"], "runtime", "ulimit -n")
 
     if ROOT:  # for both users
         def test_without_proc(self):
