@@ -1,4 +1,4 @@
-// Level 4. The only code after the fork: a fixed list of steps over a ChildPlan, raw system calls only. Must never
+// Level 4. The code after the fork: a fixed list of steps over a ChildPlan, raw system calls only. Must never
 // allocate, throw, take a lock, call into libc or touch errno: the reaper shares the supervisor's memory while it lives,
 // and so does the command until it executes.
 #include "child.h"
@@ -6,13 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
-#include <linux/mount.h>
-#include <linux/openat2.h>
+#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <linux/securebits.h>
 #include <linux/seccomp.h>
-#include <linux/stat.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child_steps.h"
 #include "child_trace.h"
 #include "child_tree.h"
 #include "syscall.h"
@@ -28,42 +26,9 @@
 namespace safe_exec {
 namespace {
 
-// What the reaper and the command, which share memory until exec, tell each other.
-struct Run {
-  const ChildPlan* plan;
-  int exec_fd;
-  Step step;  // the command's current step
-  long group; // the command's process group
-};
-
 constexpr int kSetMdwe = 65, kRefuseExecGain = 1;  // PR_SET_MDWE (6.3); the build host's headers may be older
 constexpr size_t kSignals = 64;
 constexpr size_t kKernelSigset = 8;  // sizeof(sigset_t) in the kernel's ABI, rt_sigprocmask(2)
-
-[[noreturn]] void quit(int status) {
-  for (;;) call(SYS_exit_group, status);
-}
-
-void send(const ChildPlan& plan, const Message& message) {
-  while (call(SYS_write, plan.report_fd, &message, sizeof message) == -EINTR) {
-  }
-}
-
-// error: negative, as system calls give it.
-[[noreturn]] void fail(const ChildPlan& plan, long error, Step step, size_t item = 0) {
-  Message message{};
-  message.kind = Message::failed;
-  message.step = step;
-  message.error = static_cast<int32_t>(-error);
-  message.item = static_cast<uint32_t>(item);
-  send(plan, message);
-  quit(127);
-}
-
-long must(const ChildPlan& plan, long result, Step step, size_t item = 0) {
-  if (result < 0) fail(plan, result, step, item);
-  return result;
-}
 
 size_t length(const char* text) {
   size_t n = 0;
@@ -71,7 +36,14 @@ size_t length(const char* text) {
   return n;
 }
 
-// ---- user namespace
+// From here on this process's death says nothing more.
+void say(uint32_t& futex, Go go) {
+  __atomic_store_n(&futex, static_cast<uint32_t>(go), __ATOMIC_RELEASE);
+  call(SYS_futex, &futex, FUTEX_WAKE, 1);
+  call(SYS_set_tid_address, nullptr);
+}
+
+// ---- namespaces
 
 long write_file(const char* path, const char* text) {
   const long fd = call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
@@ -90,6 +62,13 @@ void write_maps(const ChildPlan& plan) {
   must(plan, write_file("/proc/self/gid_map", plan.gid_map), Step::uid_map);
 }
 
+void make_namespaces(const ChildPlan& plan) {
+  if (plan.uid_map != nullptr) write_maps(plan);
+  // A dumpable reaper without capabilities could be opened or traced by the command.
+  must(plan, call(SYS_prctl, PR_SET_DUMPABLE), Step::uid_map);
+  if (plan.unshared != 0) must(plan, call(SYS_unshare, plan.unshared), Step::unshare);
+}
+
 void limit_processes(const ChildPlan& plan) {
   const long result = write_file("/proc/sys/kernel/pid_max", plan.pid_max);
   if (result >= 0) return;
@@ -101,179 +80,22 @@ void limit_processes(const ChildPlan& plan) {
   send(plan, message);
 }
 
-// ---- mounts
-
-long new_filesystem(const char* type, const char* size, const char* inodes, unsigned attributes) {
-  const long context = call(SYS_fsopen, type, FSOPEN_CLOEXEC);
-  if (context < 0) return context;
-  long result = 0;
-  if (size != nullptr) {
-    result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0);
-    if (result == 0) result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "755", 0);
-    if (result == 0 && inodes != nullptr) {
-      result = call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0);
-    }
-  } else {  // /proc: without this process, which is the sandbox's own; before 5.8 it is seen
-    call(SYS_fsconfig, context, FSCONFIG_SET_STRING, "hidepid", "ptraceable", 0);
-  }
-  if (result == 0) result = call(SYS_fsconfig, context, FSCONFIG_CMD_CREATE);
-  if (result == 0) result = call(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
-  call(SYS_close, context);
-  return result;
-}
-
-// Opens a name in the new root without following any symlink, so that nothing in a granted place can redirect it.
-long open_beneath(long root, const char* target, uint64_t flags) {
-  open_how how{};
-  how.flags = flags | O_PATH | O_CLOEXEC | O_NOFOLLOW;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return call(SYS_openat2, root, target, &how, sizeof how);
-}
-
-long attach(long tree, long root, const MountOp& op) {
-  if (!op.beneath) return call(SYS_move_mount, tree, "", root, op.target, MOVE_MOUNT_F_EMPTY_PATH);
-  const long target = open_beneath(root, op.target, 0);
-  if (target < 0) return target;
-  const long result =
-      call(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  call(SYS_close, target);
-  return result;
-}
-
-// 0, or the negative error: ESTALE when it is another one.
-long same_inode(long fd, uint64_t inode, uint32_t major, uint32_t minor) {
-  struct statx found {};
-  const long result = call(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_INO, &found);
-  if (result < 0) return result;
-  return found.stx_ino == inode && found.stx_dev_major == major && found.stx_dev_minor == minor ? 0 : -ESTALE;
-}
-
-long set_attributes(long fd, uint64_t set, uint64_t clear, bool recursive) {
-  mount_attr attributes{};
-  attributes.attr_set = set;
-  attributes.attr_clr = clear;
-  return call(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attributes,
-                 sizeof attributes);
-}
-
-// A descriptor that was opened in the parent's mount namespace cannot be cloned in this one (open_tree(2): EINVAL),
-// so the checked inode is found again by its physical name and compared.
-void bind(const ChildPlan& plan, Run& run, long root, const MountOp& op, size_t item) {
-  const long tree = must(plan,
-                         call(SYS_open_tree, AT_FDCWD, op.source,
-                                 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW |
-                                     static_cast<unsigned>(op.recursive ? AT_RECURSIVE : 0)),
-                         Step::mount_bind, item);
-  must(plan, same_inode(tree, op.inode, op.major, op.minor), Step::mount_bind, item);
-  if (op.attributes != 0) must(plan, set_attributes(tree, op.attributes, 0, op.recursive), Step::mount_bind, item);
-  must(plan, attach(tree, root, op), Step::mount_bind, item);
-  if (op.executed) run.exec_fd = static_cast<int>(tree);
-  else call(SYS_close, tree);
-}
-
-// A file system of this launch's own: the rule for it can only be made now that it exists.
-void add_rule(const ChildPlan& plan, long fd, uint64_t rights, Step step, size_t item) {
-  if (plan.ruleset_fd < 0 || rights == 0) return;
-  landlock_path_beneath_attr rule{};
-  rule.allowed_access = rights;
-  rule.parent_fd = static_cast<int>(fd);
-  must(plan, call(SYS_landlock_add_rule, plan.ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0), step, item);
-}
-
-void mount_fresh(const ChildPlan& plan, long root, const MountOp& op, size_t item) {
-  const bool tmp = op.kind == MountOp::tmpfs;
-  const Step step = tmp ? Step::mount_tmp : Step::mount_proc;
-  const unsigned attributes =
-      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (tmp ? static_cast<unsigned>(op.attributes) : MOUNT_ATTR_RDONLY);
-  const long tree =
-      must(plan, new_filesystem(tmp ? "tmpfs" : "proc", tmp ? op.source : nullptr, op.inodes, attributes), step, item);
-  if (tmp && op.attributes == 0) must(plan, call(SYS_fchmodat, tree, ".", 01777), step, item);
-  must(plan, attach(tree, root, op), step, item);
-  add_rule(plan, tree, op.landlock, step, item);
-  call(SYS_close, tree);
-}
-
-void run_mount(const ChildPlan& plan, Run& run, long root, size_t item) {
-  const MountOp& op = plan.mounts[item];
-  switch (op.kind) {
-    case MountOp::directory:
-      must(plan, call(SYS_mkdirat, root, op.target, 0755), Step::mount_entry, item);
-      break;
-    case MountOp::file:
-      must(plan, call(SYS_mknodat, root, op.target, S_IFREG | 0444, 0), Step::mount_entry, item);
-      break;
-    case MountOp::symlink:
-      must(plan, call(SYS_symlinkat, op.source, root, op.target), Step::mount_entry, item);
-      break;
-    case MountOp::bind:
-      bind(plan, run, root, op, item);
-      break;
-    case MountOp::read_only:
-      must(plan, set_attributes(root, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, true),
-           Step::mount_read_only, item);
-      break;
-    case MountOp::writable: {
-      const long fd = must(plan, open_beneath(root, op.target, 0), Step::mount_tmp, item);
-      must(plan, set_attributes(fd, 0, MOUNT_ATTR_RDONLY, false), Step::mount_tmp, item);
-      call(SYS_close, fd);
-      break;
-    }
-    case MountOp::tmpfs:
-    case MountOp::proc:
-      mount_fresh(plan, root, op, item);
-      break;
-  }
-}
-
-void build_root(const ChildPlan& plan, Run& run) {
-  must(plan, call(SYS_mount, nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), Step::mount_root);
-  const long root = must(
-      plan,
-      plan.whole_root ? call(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
-                      : new_filesystem("tmpfs", "4m", nullptr, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
-      Step::mount_root);
-  // Attached over "/": needs no directory of the host, and absolute names still start in the old root until the chroot below.
-  must(plan, call(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH), Step::mount_root);
-  for (size_t i = 0; i < plan.mount_count; ++i) run_mount(plan, run, root, i);
-  // The new root covers the old one, and chroot(2) puts "/" and its ".." into it. Detaching the old root as well
-  // (pivot_root(2), umount2(2)) costs an RCU grace period on every launch and takes away nothing that could be reached:
-  // uncovering it needs capabilities, which are dropped next, for good, or a descriptor of it, and none is kept.
-  must(plan, call(SYS_fchdir, root), Step::mount_enter);
-  must(plan, call(SYS_chroot, "."), Step::mount_enter);
-  call(SYS_close, root);
-}
-
-void enter_cwd(const ChildPlan& plan) {
-  if (plan.mounts == nullptr) {
-    must(plan, call(SYS_fchdir, plan.cwd_fd), Step::cwd);
-    return;
-  }
-  must(plan, call(SYS_chdir, "/"), Step::cwd);
-  if (plan.cwd[0] == '\0') return;
-  const long fd = must(plan, open_beneath(AT_FDCWD, plan.cwd, O_DIRECTORY), Step::cwd);
-  if (plan.cwd_inode != 0) {
-    struct statx found {};
-    must(plan, call(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_INO, &found), Step::cwd);
-    if (found.stx_ino != plan.cwd_inode) fail(plan, -ESTALE, Step::cwd);
-  }
-  must(plan, call(SYS_fchdir, fd), Step::cwd);
-  call(SYS_close, fd);
-}
-
 // ---- privileges, of the reaper and with it of the command
 
-void drop_privileges(const ChildPlan& plan) {
-  if (plan.drop_bounding) {
-    for (unsigned long capability = 0; capability < 64; ++capability) {
-      const long result = call(SYS_prctl, PR_CAPBSET_DROP, capability);
-      if (result == -EINVAL && capability > CAP_BPF) break;  // above the kernel's last capability, prctl(2)
-      must(plan, result, Step::capabilities);
-    }
-    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                               SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-    must(plan, call(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0), Step::capabilities);
+// Bounds what could be gained; what is there stays until the mounts are made.
+void bound_privileges(const ChildPlan& plan) {
+  for (unsigned long capability = 0; capability < 64; ++capability) {
+    const long result = call(SYS_prctl, PR_CAPBSET_DROP, capability);
+    if (result == -EINVAL && capability > CAP_BPF) break;  // above the kernel's last capability, prctl(2)
+    must(plan, result, Step::capabilities);
   }
+  const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                             SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                             SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  must(plan, call(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0), Step::capabilities);
+}
+
+void drop_privileges(const ChildPlan& plan) {
   must(plan, call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), Step::capabilities);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2] = {};
@@ -322,38 +144,45 @@ void no_new_privileges(const ChildPlan& plan) {
   if (call(SYS_prctl, PR_GET_NO_NEW_PRIVS) != 1) fail(plan, -EPERM, Step::no_new_privs);
 }
 
-void run_command(void* argument) {
-  Run& run = *static_cast<Run*>(argument);
-  const ChildPlan& plan = *run.plan;
+// What needs nothing of what is granted: the filter, which takes the kernel as long as all mounts, above all.
+void begin_command(const ChildPlan& plan, Run& run) {
   run.step = Step::session;  // a session of its own: no controlling terminal to push input into (TIOCSTI)
   must(plan, call(SYS_setsid), run.step);
   set_signal_mask(plan, 0);
-  run.step = Step::stdio;
-  set_stdio(plan);
-  run.step = Step::cwd;
-  enter_cwd(plan);
-  call(SYS_umask, 077);
-  run.step = Step::limits;
-  for (size_t i = 0; i < plan.limit_count; ++i) {
-    must(plan, call(SYS_prlimit64, 0, plan.limits[i].resource, &plan.limits[i].soft, nullptr), run.step, i);
-  }
-  run.step = Step::no_new_privs;  // needed by the two layers that follow
+  run.step = Step::capabilities;
+  drop_privileges(plan);
+  run.step = Step::no_new_privs;  // needed by the filter and the domain
   no_new_privileges(plan);
   run.step = Step::observe;  // the filter refuses ptrace(2)
   if (plan.observer != nullptr) must(plan, offer_to_be_observed(), run.step);
-  run.step = Step::landlock;  // after the mounts: a domain forbids them
-  if (plan.ruleset_fd >= 0) must(plan, call(SYS_landlock_restrict_self, plan.ruleset_fd, 0), run.step);
-  run.step = Step::descriptors;
-  close_on_exec(plan);
   // The kernel's own rule against generated code, where it knows it (6.3); the filter has the same one. The memory that is
   // shared until exec keeps it for good: a later command of this process may not generate code (launch.cpp refuses it).
   if (!plan.generated_code) call(SYS_prctl, kSetMdwe, kRefuseExecGain);
-  run.step = Step::seccomp;  // last: it refuses most of what stands above
+  run.step = Step::seccomp;  // it refuses most of what stands above
   if (plan.fallback_filter != nullptr) {
     plan.fallback_filter->filter[plan.own_pid].k = static_cast<uint32_t>(call(SYS_getpid));
     must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.fallback_filter), run.step);
   }
   if (plan.filter != nullptr) must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.filter), run.step);
+}
+
+void run_command(void* argument) {
+  Run& run = *static_cast<Run*>(argument);
+  const ChildPlan& plan = *run.plan;
+  begin_command(plan, run);
+  await_change(plan, run.placed, kPreparing, run.step);
+  if (run.placed == kAbandoned) quit(127);
+  // Every call from here on passes the filter, also for the command itself.
+  run.step = Step::stdio;
+  set_stdio(plan);
+  run.step = Step::limits;
+  for (size_t i = 0; i < plan.limit_count; ++i) {
+    must(plan, call(SYS_prlimit64, 0, plan.limits[i].resource, &plan.limits[i].soft, nullptr), run.step, i);
+  }
+  run.step = Step::descriptors;
+  close_on_exec(plan);
+  run.step = Step::landlock;  // after the mounts: rules are added for what is mounted
+  if (plan.ruleset_fd >= 0) must(plan, call(SYS_landlock_restrict_self, plan.ruleset_fd, 0), run.step);
   run.step = Step::exec;
   const bool by_path = plan.exec_path != nullptr;
   fail(plan,
@@ -474,55 +303,122 @@ bool wait_for_end(const Run& run, long& command, int signal_fd) {
   }
 }
 
-// Up to here the same for the whole sandbox; what follows is the command's own.
-void confine_tree(const ChildPlan& plan, Run& run) {
-  call(SYS_close, plan.lifeline_writer);
-  if (plan.pid_namespace) {
-    must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
-  }
-  if (supervisor_gone(plan)) quit(127);  // it died before the death signal was set
-  if (plan.uid_map != nullptr) write_maps(plan);
-  // A dumpable reaper without capabilities could be opened or traced by the command.
-  must(plan, call(SYS_prctl, PR_SET_DUMPABLE), Step::uid_map);
-  if (plan.pid_max != nullptr) limit_processes(plan);
-  if (plan.mounts != nullptr) build_root(plan, run);
-  if (!plan.pid_namespace) {  // who sweeps must not wait for its turn behind a fork bomb; refused to ordinary users
-    const sched_param first{1};
-    call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
-  }
-  drop_privileges(plan);
-  // What could not be swept or waited for is not started.
+// What needs no knowledge of what is granted, while the supervisor finds that out. Shares its table of descriptors: opens
+// nothing that it does not close.
+void begin_tree(const ChildPlan& plan) {
+  // Without a pid namespace, who sweeps has to outlive the supervisor.
+  if (plan.pid_namespace) must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
+  make_namespaces(plan);
+  if (plan.early_root) make_root(plan, false);
+  if (plan.drop_bounding) bound_privileges(plan);
+}
+
+// What could not be swept or waited for is not started.
+void become_parent(const ChildPlan& plan) {
   if (!plan.pid_namespace) {
     must(plan, call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1), Step::subreaper);
     must(plan, call(SYS_kill, call(SYS_getpid), 0), Step::subreaper);
-    must(plan, call(SYS_faccessat, plan.proc_fd, "thread-self/children", R_OK), Step::subreaper);
   }
   const long children = call(SYS_wait4, -1, nullptr, WNOHANG);
   if (children < 0 && children != -ECHILD) fail(plan, children, Step::command_fork);
 }
 
+void await_go(ChildPlan& plan) {
+  await_change(plan, plan.go, kPreparing, Step::parent_check);
+  if (plan.go == kAbandoned) give_up(plan);
+  call(SYS_close, plan.lifeline_writer);
+  if (!plan.pid_namespace) must(plan, call(SYS_faccessat, plan.proc_fd, "thread-self/children", R_OK), Step::subreaper);
+  if (supervisor_gone(plan)) give_up(plan);  // or it was told to stop, and knows it
+  if (plan.pid_max != nullptr) limit_processes(plan);
+}
+
+// Makes root and working directory, which the command shares so far, while it confines itself.
+void place_command(const ChildPlan& plan, Run& run) {
+  run.exec_fd = plan.exec_fd;
+  if (plan.mounts != nullptr) {
+    if (!plan.early_root) make_root(plan, plan.whole_root);
+    fill_root(plan, run);
+  }
+  enter_cwd(plan);
+  call(SYS_umask, 077);
+  call(SYS_unshare, CLONE_FS);  // from here on the command's alone; where it is refused, the reaper's too, who needs neither
+  if (!plan.pid_namespace) {  // who sweeps must not wait for its turn behind a fork bomb; refused to ordinary users
+    const sched_param first{1};
+    call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
+  }
+  drop_privileges(plan);
+  say(run.placed, kGo);
+}
+
 }  // namespace
 
+void quit(int status) noexcept {
+  for (;;) call(SYS_exit_group, status);
+}
+
+void give_up(const ChildPlan& plan) noexcept {
+  if (plan.command > 0 && plan.command != call(SYS_getpid)) {
+    call(SYS_kill, plan.command, SIGKILL);
+    call(SYS_wait4, plan.command, nullptr, __WALL, nullptr);
+  }
+  quit(127);
+}
+
+void send(const ChildPlan& plan, const Message& message) noexcept {
+  while (call(SYS_write, plan.report_fd, &message, sizeof message) == -EINTR) {
+  }
+}
+
+void fail(const ChildPlan& plan, long error, Step step, size_t item) noexcept {
+  Message message{};
+  message.kind = Message::failed;
+  message.step = step;
+  message.error = static_cast<int32_t>(-error);
+  message.item = static_cast<uint32_t>(item);
+  send(plan, message);
+  give_up(plan);
+}
+
+void await_change(const ChildPlan& plan, const uint32_t& futex, uint32_t from, Step step) noexcept {
+  while (__atomic_load_n(&futex, __ATOMIC_ACQUIRE) == from) {
+    const long result = call(SYS_futex, &futex, FUTEX_WAIT, from, nullptr);  // not private: the kernel wakes it, too
+    if (result < 0 && result != -EAGAIN && result != -EINTR) fail(plan, result, step);
+  }
+}
+
 void run_reaper(void* given) noexcept {
-  ChildPlan plan = *static_cast<const ChildPlan*>(given);
-  Run run{&plan, plan.exec_fd, Step::command_fork, 0};
+  ChildPlan& plan = *static_cast<ChildPlan*>(given);
+  Run run{&plan, -1, Step::command_fork, 0, kPreparing, 1};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
-  confine_tree(plan, run);
+  begin_tree(plan);
+  become_parent(plan);
+  call(SYS_set_tid_address, &run.placed);
+  // It shares all with this process until it has executed.
+  constexpr unsigned long kShared = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_CHILD_CLEARTID;
+  long command = must(plan, spawn(kShared | SIGCHLD, plan.command_stack, run_command, &run, nullptr, &run.sharing),
+                      Step::command_fork);
+  run.group = plan.command = command;
   const uint64_t child_signal = uint64_t{1} << (SIGCHLD - 1);
+  await_go(plan);
   int signal_fd = static_cast<int>(must(
       plan, call(SYS_signalfd4, -1, &child_signal, kKernelSigset, O_CLOEXEC | O_NONBLOCK), Step::command_fork));
-  // As vfork(2), on a stack of its own: this process sleeps until the command has executed or is gone.
-  long command = must(plan, spawn(CLONE_VM | CLONE_VFORK | SIGCHLD, plan.command_stack, run_command, &run, nullptr),
-                      Step::command_fork);
-  run.group = command;
+  place_command(plan, run);
+  await_change(plan, run.sharing, 1, Step::command_fork);
   keep_only(plan, signal_fd);
   if (wait_for_end(run, command, signal_fd)) kill_tree(run, command);
   quit(0);
 }
 
 long start_reaper(ChildPlan& plan, unsigned long namespaces, int* pidfd) noexcept {
-  return spawn(namespaces | CLONE_VM | CLONE_PIDFD | SIGCHLD, plan.reaper_stack, run_reaper, &plan, pidfd);
+  plan.go = kPreparing;
+  call(SYS_set_tid_address, &plan.go);
+  constexpr unsigned long kShared = CLONE_VM | CLONE_FILES | CLONE_PIDFD;
+  const long pid = spawn(namespaces | kShared | SIGCHLD, plan.reaper_stack, run_reaper, &plan, pidfd, nullptr);
+  if (pid < 0) call(SYS_set_tid_address, nullptr);
+  return pid;
 }
+
+void let_go(ChildPlan& plan, Go go) noexcept { say(plan.go, go); }
 
 }  // namespace safe_exec

@@ -11,9 +11,9 @@ namespace safe_exec {
 
 // The steps in the order in which they run. First the reaper's, then the command's.
 enum class Step : uint32_t {
-  fork, signals, parent_check, uid_map, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
-  mount_proc, mount_enter, capabilities, subreaper, command_fork,
-  session, stdio, cwd, limits, no_new_privs, observe, landlock, descriptors, seccomp, exec,
+  fork, signals, parent_check, uid_map, unshare, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
+  mount_proc, mount_enter, cwd, capabilities, subreaper, command_fork,
+  session, stdio, limits, no_new_privs, observe, descriptors, seccomp, landlock, exec,
 };
 
 // What a report says, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
@@ -49,20 +49,36 @@ struct Limit {
   uint64_t soft, hard;  // the layout of struct rlimit64 from here on
 };
 
+// What one process tells another by a futex word in the memory that they share. The kernel says the last for a process
+// that dies before it has said anything: it writes 0 at the address of set_tid_address(2), and wakes who waits there.
+enum Go : uint32_t { kAbandoned = 0, kPreparing = 1, kGo = 2 };
+
 struct ChildPlan {
+  // Read from the start, while the rest is still being prepared.
+  uint32_t go;              // a Go, by the supervisor
+  int report_fd;
+  const char* uid_map;      // null: no user namespace
+  const char* gid_map;
+  unsigned long unshared;   // CLONE_NEW* flags of the namespaces that the reaper makes itself
+  bool early_root;          // the new root can be made before it is known what it holds
+  bool pid_namespace;
+  bool generated_code;      // memory that was written may be executed
+  const sock_fprog* filter;           // null: no seccomp
+  const sock_fprog* fallback_filter;  // null: the other layers leave nothing to it
+  size_t own_pid;           // its instruction that is given the command's pid
+  struct Observer* observer;  // null: nobody looks at the command's calls
+  void* reaper_stack;       // their upper ends, aligned to 16
+  void* command_stack;      // until exec
+  bool drop_bounding;       // CAP_SETPCAP is at hand
+  // Read after go.
   const char* const* argv;
   const char* const* envp;
   const char* exec_path;  // execute by this name; null: by exec_fd
   int exec_fd;
   uint64_t exec_magic;  // sixth argument of execveat by which the filter knows the launcher
   int in_fd, out_fd, err_fd, cwd_fd;
-  int report_fd, lifeline_fd, lifeline_writer, proc_fd;
+  int lifeline_fd, lifeline_writer, proc_fd;
   int ruleset_fd;       // -1: no Landlock
-  const sock_fprog* filter;  // null: no seccomp
-  const sock_fprog* fallback_filter;  // null: the other layers leave nothing to it
-  size_t own_pid;           // its instruction that is given the command's pid
-  const char* uid_map;  // null: no user namespace
-  const char* gid_map;
   const char* pid_max;  // null: not written
   bool pid_max_required;  // else the launch goes on without, and says so
   const MountOp* mounts;  // null: no mount namespace
@@ -72,20 +88,19 @@ struct ChildPlan {
   uint64_t cwd_inode;     // 0: an empty directory of the new root
   const Limit* limits;
   size_t limit_count;
-  bool pid_namespace;
   bool private_tmp;       // the new root's /tmp is a file system of its own
-  bool generated_code;    // memory that was written may be executed
-  bool drop_bounding;     // CAP_SETPCAP is at hand
   unsigned fd_ceiling;    // 0: close_range(2) works
-  struct Observer* observer;  // null: nobody looks at the command's calls
-  void* reaper_stack;     // their upper ends, aligned to 16
-  void* command_stack;    // until exec
+  // The reaper's own note.
+  long command;           // its pid, once there is one
 };
 
 // Starts the reaper: pid 1 of the new pid namespace, or a child subreaper. It starts the command, reports its end and
 // sees to it that nothing outlives it. It shares this process's memory (no copy to make, none to take down), so all that
-// plan points to, the stacks too, has to stay until the reaper is gone. namespaces: CLONE_NEW* flags. Returns its pid,
-// or the negative error of clone(2), which container profiles allow where they refuse clone3(2).
+// plan points to, the stacks too, has to stay until the reaper is gone. It shares the table of descriptors as well, until
+// the caller takes a copy for itself, which it must before it lets the reaper go on. namespaces: CLONE_NEW* flags. Returns
+// its pid, or the negative error of clone(2), which container profiles allow where they refuse clone3(2).
 [[nodiscard]] long start_reaper(ChildPlan& plan, unsigned long namespaces, int* pidfd) noexcept;
+// The reaper has made its namespaces and waits for the rest of the plan: kGo, or kAbandoned, which ends it.
+void let_go(ChildPlan& plan, Go go) noexcept;
 
 }  // namespace safe_exec

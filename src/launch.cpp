@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,9 +41,7 @@ bool open_pipe(Pipe& pipe) {
 void set_nonblocking(const UniqueFd& fd) { (void)::fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
 
 Expected<void> open_streams(const Plan& plan, Launch& launch) {
-  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report, &launch.lifeline}) {
-    if (!open_pipe(*pipe)) return failed("no pipe", "pipes");
-  }
+  if (!open_pipe(launch.out) || !open_pipe(launch.err)) return failed("no pipe", "pipes");
   switch (plan.stdin_plan.kind) {
     case StdinPlan::Kind::none:
       launch.input = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -56,12 +55,18 @@ Expected<void> open_streams(const Plan& plan, Launch& launch) {
       break;
     case StdinPlan::Kind::file: break;
   }
-  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report}) set_nonblocking(pipe->read);
+  for (Pipe* pipe : {&launch.out, &launch.err}) set_nonblocking(pipe->read);
   launch.child.in_fd = plan.stdin_plan.kind == StdinPlan::Kind::file ? plan.stdin_plan.file.get()
                        : launch.in.read                              ? launch.in.read.get()
                                                                      : launch.input.get();
   launch.child.out_fd = launch.out.write.get();
   launch.child.err_fd = launch.err.write.get();
+  return {};
+}
+
+Expected<void> open_reports(Launch& launch) {
+  if (!open_pipe(launch.report) || !open_pipe(launch.lifeline)) return failed("no pipe", "pipes");
+  set_nonblocking(launch.report.read);
   launch.child.report_fd = launch.report.write.get();
   launch.child.lifeline_fd = launch.lifeline.read.get();
   launch.child.lifeline_writer = launch.lifeline.write.get();
@@ -117,6 +122,9 @@ bool writes_around(const Plan& plan, const Wanted& wanted) {
   return !wanted.namespaces.mount || (absent && plan.demanded.contains(Layer::mount_namespace));
 }
 
+// Before the ruleset is made, which is this one's.
+int abi_of(const Launch& launch) { return launch.wanted.landlock ? landlock::abi_in_use() : 0; }
+
 // What a missing layer would have bounded is withheld, never let through.
 FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   FilterChoice choice;
@@ -138,7 +146,7 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
       choice.families |= internet | (1U << AF_NETLINK);
       break;
     case Network::Kind::connect_tcp:
-      if (launch.ruleset.abi >= 4) choice.tcp_families = internet;
+      if (abi_of(launch) >= 4) choice.tcp_families = internet;
       else launch.weaker.emplace_back("TCP is refused: ports cannot be restricted without Landlock ABI 4");
       break;
   }
@@ -160,7 +168,7 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
   launch.child.filter = &launch.program;
   launch.child.exec_magic = choice.magic;
   const Namespaces& namespaces = launch.wanted.namespaces;
-  launch.fallback = {!namespaces.pid && launch.ruleset.abi < 6, !namespaces.mount && launch.ruleset.abi < 3};
+  launch.fallback = {!namespaces.pid && abi_of(launch) < 6, !namespaces.mount && abi_of(launch) < 3};
   if (!launch.fallback.signals && !launch.fallback.truncation) return {};
   launch.fallback_filter = make_fallback_filter(launch.fallback);
   launch.fallback_program = {static_cast<unsigned short>(launch.fallback_filter.size()), launch.fallback_filter.data()};
@@ -169,9 +177,12 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
   return {};
 }
 
-// Highest descriptor that may be open, for kernels and sandboxes without close_range(2).
-unsigned fd_ceiling() {
-  if (::syscall(SYS_close_range, ~0U, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) == 0) return 0;
+// The reaper keeps the table of descriptors, which held all that it needs; this process goes on with a copy. Returns the
+// highest descriptor that may be open where close_range(2) is missing, for kernels and sandboxes without it; else 0.
+Expected<unsigned> take_own_descriptors() {
+  constexpr unsigned kUnshare = 1U << 1, kCloexec = 1U << 2;  // CLOSE_RANGE_* of linux/close_range.h
+  if (::syscall(SYS_close_range, ~0U, ~0U, kUnshare | kCloexec) == 0) return 0;
+  if (::unshare(CLONE_FILES) < 0) return tl::unexpected(failed("no table of descriptors of its own", "descriptors").error());
   rlimit limit{};
   (void)::getrlimit(RLIMIT_NOFILE, &limit);
   return static_cast<unsigned>(std::clamp<rlim_t>(limit.rlim_max, 65536, 1048576));
@@ -188,68 +199,14 @@ void set_identity(Launch& launch) {
   }
   child.pid_namespace = namespaces.pid;
   child.drop_bounding = namespaces.user || has_capability(CAP_SETPCAP);
-  if (!namespaces.pid) launch.proc = UniqueFd(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  child.proc_fd = launch.proc.get();
 }
 
-}  // namespace
-
-void free_launch(Launch* launch) noexcept {
-  if (!launch->running) delete launch;
-}
-
-Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted& wanted) {
-  // Inherited from whoever started safe-exec, or from an earlier launch: execve(2) passes it on, and nothing takes it back.
-  if (plan.syscalls == Syscalls::jit && ::prctl(kGetMdwe, 0, 0, 0, 0) > 0) {
-    errno = EPERM;
-    return tl::unexpected(failed("this process can start no program that generates code (PR_SET_MDWE, prctl(2))", "seccomp").error());
-  }
-  auto launch = std::make_unique<Launch>();
-  launch->wanted = wanted;
-  ChildPlan& child = launch->child;
-  child.ruleset_fd = -1;
-  child.generated_code = plan.syscalls == Syscalls::jit;
-  child.cwd_fd = plan.cwd_fd.get();
-  RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
-  if (wanted.landlock) {
-    auto ruleset = landlock::make_ruleset(plan, writes_around(plan, wanted));
-    if (!ruleset) return tl::unexpected(std::move(ruleset.error()));
-    launch->ruleset = std::move(*ruleset);
-    child.ruleset_fd = launch->ruleset.fd.get();
-    options.handled = landlock::handled_by(launch->ruleset.abi, plan.network).fs;
-  }
-  if (const auto done = open_streams(plan, *launch); !done) return tl::unexpected(done.error());
-  if (const auto done = open_observation(plan, *launch); !done) return tl::unexpected(done.error());
-  set_program(plan, *launch);
-  if (wanted.namespaces.mount) {
-    auto root = plan_root(plan, options);
-    if (!root) return tl::unexpected(std::move(root.error()));
-    launch->root = std::move(*root);
-    child.mounts = launch->root.ops.data();
-    child.mount_count = launch->root.ops.size();
-    child.whole_root = launch->root.whole_root;
-    child.private_tmp = std::ranges::any_of(launch->root.ops, [](const MountOp& op) { return op.kind == MountOp::tmpfs; });
-    child.cwd = launch->root.cwd;
-    child.cwd_inode = launch->root.cwd_inode;
-  }
-  if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
-  launch->limits = wanted.limits ? plan_limits(plan.limits, wanted.namespaces) : plan_descriptors(0);
-  child.limits = launch->limits.limits.data();
-  child.limit_count = launch->limits.limits.size();
-  if (!launch->limits.pid_max.empty()) child.pid_max = launch->limits.pid_max.c_str();
-  child.pid_max_required = plan.demanded.contains(Layer::limits);
-  set_identity(*launch);
-  child.fd_ceiling = fd_ceiling();
-  launch->stacks = std::make_unique_for_overwrite<char[]>(kReaperStack + kCommandStack);
-  child.reaper_stack = launch->stacks.get() + kReaperStack;  // of the allocator's alignment, 16, as the ABI asks
-  child.command_stack = launch->stacks.get() + kReaperStack + kCommandStack;
-  return launch;
-}
-
-Expected<void> start_launch(Launch& launch) {
+Expected<void> start_reaper_of(Launch& launch) {
   if (::poll(nullptr, 0, 0) < 0) return failed("the command could not be watched", "poll");  // so it is not started
+  const unsigned long all = clone_flags(launch.wanted.namespaces);
+  launch.child.unshared = launch.wanted.unshare ? unshare_flags(launch.wanted.namespaces) : 0;
   int pidfd = -1;
-  const long pid = start_reaper(launch.child, clone_flags(launch.wanted.namespaces), &pidfd);
+  const long pid = start_reaper(launch.child, all & ~launch.child.unshared, &pidfd);
   if (pid < 0) {
     const int error = static_cast<int>(-pid);
     const bool exhausted = error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
@@ -257,8 +214,108 @@ Expected<void> start_launch(Launch& launch) {
                                        "the sandbox process cannot be started", step_name(Step::fork), error));
   }
   launch.pid = static_cast<pid_t>(pid);
-  launch.running = true;
+  launch.running = launch.waiting = true;
   launch.pidfd = UniqueFd(pidfd);
+  return {};
+}
+
+Expected<void> set_root(const Plan& plan, const RootOptions& options, Launch& launch) {
+  auto root = plan_root(plan, options);
+  if (!root) return tl::unexpected(std::move(root.error()));
+  launch.root = std::move(*root);
+  ChildPlan& child = launch.child;
+  child.mounts = launch.root.ops.data();
+  child.mount_count = launch.root.ops.size();
+  child.whole_root = launch.root.whole_root;
+  child.private_tmp = std::ranges::any_of(launch.root.ops, [](const MountOp& op) { return op.kind == MountOp::tmpfs; });
+  child.cwd = launch.root.cwd;
+  child.cwd_inode = launch.root.cwd_inode;
+  return {};
+}
+
+void set_limits(const Plan& plan, Launch& launch) {
+  const Namespaces& namespaces = launch.wanted.namespaces;
+  launch.limits = launch.wanted.limits ? plan_limits(plan.limits, namespaces) : plan_descriptors(0);
+  ChildPlan& child = launch.child;
+  child.limits = launch.limits.limits.data();
+  child.limit_count = launch.limits.limits.size();
+  if (!launch.limits.pid_max.empty()) child.pid_max = launch.limits.pid_max.c_str();
+  child.pid_max_required = plan.demanded.contains(Layer::limits);
+  if (!namespaces.pid) launch.proc = UniqueFd(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  child.proc_fd = launch.proc.get();
+}
+
+// Ends a reaper that was never let go: it has started nothing.
+void abandon(Launch& launch) noexcept {
+  let_go(launch.child, kAbandoned);
+  launch.waiting = false;
+  constexpr int kPatienceMs = 2000;
+  pollfd gone{launch.pidfd.get(), POLLIN, 0};
+  while (::poll(&gone, 1, kPatienceMs) < 0 && errno == EINTR) {
+  }
+  siginfo_t information{};
+  const int waited = ::waitid(P_PIDFD, static_cast<id_t>(launch.pidfd.get()), &information, WEXITED | WNOHANG);
+  launch.running = waited == 0 && information.si_pid == 0;
+}
+
+// In uninterruptible sleep a reaper may outlast every patience; then what it uses is left to it.
+void free_launch(Launch* launch) noexcept {
+  if (launch->waiting) abandon(*launch);
+  if (!launch->running) delete launch;
+}
+
+}  // namespace
+
+Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& wanted) {
+  // Inherited from whoever started safe-exec, or from an earlier launch: execve(2) passes it on, and nothing takes it back.
+  if (plan.syscalls == Syscalls::jit && ::prctl(kGetMdwe, 0, 0, 0, 0) > 0) {
+    errno = EPERM;
+    return tl::unexpected(failed("this process can start no program that generates code (PR_SET_MDWE, prctl(2))", "seccomp").error());
+  }
+  std::shared_ptr<Launch> launch(new Launch, free_launch);
+  launch->wanted = wanted;
+  launch->stacks = std::make_unique_for_overwrite<char[]>(kReaperStack + kCommandStack);
+  ChildPlan& child = launch->child;
+  child.reaper_stack = launch->stacks.get() + kReaperStack;  // of the allocator's alignment, 16, as the ABI asks
+  child.command_stack = launch->stacks.get() + kReaperStack + kCommandStack;
+  child.early_root = wanted.namespaces.mount && !may_be_whole_root(plan);
+  set_identity(*launch);
+  child.generated_code = plan.syscalls == Syscalls::jit;
+  if (const auto done = open_reports(*launch); !done) return tl::unexpected(done.error());
+  if (const auto done = open_observation(plan, *launch); !done) return tl::unexpected(done.error());
+  if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
+  if (const auto done = start_reaper_of(*launch); !done) return tl::unexpected(done.error());
+  return launch;
+}
+
+Expected<void> prepare_launch(const Plan& plan, Launch& launch) {
+  const Wanted& wanted = launch.wanted;
+  ChildPlan& child = launch.child;
+  child.ruleset_fd = -1;
+  child.cwd_fd = plan.cwd_fd.get();
+  RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
+  if (wanted.landlock) {
+    auto ruleset = landlock::make_ruleset(plan, writes_around(plan, wanted));
+    if (!ruleset) return tl::unexpected(std::move(ruleset.error()));
+    launch.ruleset = std::move(*ruleset);
+    child.ruleset_fd = launch.ruleset.fd.get();
+    options.handled = landlock::handled_by(launch.ruleset.abi, plan.network).fs;
+  }
+  if (const auto done = open_streams(plan, launch); !done) return done;
+  set_program(plan, launch);
+  if (wanted.namespaces.mount) {
+    if (const auto done = set_root(plan, options, launch); !done) return done;
+  }
+  set_limits(plan, launch);
+  return {};
+}
+
+Expected<void> release_launch(Launch& launch) {
+  const auto ceiling = take_own_descriptors();
+  if (!ceiling) return tl::unexpected(ceiling.error());
+  launch.child.fd_ceiling = *ceiling;
+  let_go(launch.child, kGo);
+  launch.waiting = false;
   for (Pipe* pipe : {&launch.out, &launch.err, &launch.report, &launch.observed}) pipe->write.reset();
   launch.in.read.reset();
   launch.lifeline.read.reset();

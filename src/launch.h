@@ -1,5 +1,5 @@
-// Level 4. One attempt to launch a plan with a given set of layers: everything the child needs is made here, before
-// the fork. Decides nothing about falling back; supervise does.
+// Level 4. One attempt to launch a plan with a given set of layers: everything the child needs is made here, and what it
+// needs to make its namespaces is made first. Decides nothing about falling back; supervise does.
 #pragma once
 
 #include <memory>
@@ -21,6 +21,7 @@ namespace safe_exec {
 struct Wanted {
   Namespaces namespaces;
   bool landlock = true, seccomp = true, limits = true;
+  bool unshare = true;  // the reaper makes of the namespaces what it can, while the plan is completed here
 };
 
 struct Pipe {
@@ -48,16 +49,17 @@ struct Launch {
   pid_t pid = -1;
   UniqueFd pidfd;
   bool running = false;  // the reaper uses all this
+  bool waiting = false;  // and was not yet let go
 };
 
-// Frees a launch, unless its reaper is still there: in uninterruptible sleep it may outlast every patience.
-void free_launch(Launch* launch) noexcept;
-
-// Errors: sandbox_unavailable (Landlock), launch_failed (descriptors, memory).
-[[nodiscard]] Expected<std::unique_ptr<Launch>> prepare_launch(const Plan& plan, const Wanted& wanted);
-// Starts the reaper, which uses what launch holds until it is gone: launch has to outlive it. Afterwards the child's ends
-// of the pipes are closed here. Errors: sandbox_unavailable (namespaces refused),
-// launch_failed (no more processes or memory).
-[[nodiscard]] Expected<void> start_launch(Launch& launch);
+// Starts the reaper, which makes its namespaces and waits. plan: decided, not yet complete. The reaper uses what the
+// launch holds until it is gone; one that was never told to go on is ended with the last owner of the launch.
+// Errors: sandbox_unavailable (namespaces refused), launch_failed (no more processes or memory).
+[[nodiscard]] Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& wanted);
+// Makes the rest. plan: complete. Errors: sandbox_unavailable (Landlock), launch_failed (descriptors, memory).
+[[nodiscard]] Expected<void> prepare_launch(const Plan& plan, Launch& launch);
+// Lets the reaper go on, which starts the command. Afterwards the child's ends of the pipes are closed here.
+// Error: launch_failed, and nothing was started.
+[[nodiscard]] Expected<void> release_launch(Launch& launch);
 
 }  // namespace safe_exec

@@ -129,6 +129,8 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   result.command = plan.command;
   if (stop == StopAfter::decision && wishes.trace == nullptr) return {};
 
+  HeadStart ahead;
+  if (stop == StopAfter::outcome) ahead = start_ahead(plan);
   auto settled = complete(plan);
   if (!settled) return tl::make_unexpected(settled.error());
   if (stop == StopAfter::decision) return {};
@@ -137,7 +139,7 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   // While an unused output file may still have to be removed, nobody of the tree may be left.
   const bool creates = std::any_of(plan.grants.begin(), plan.grants.end(),
                                    [](const Grant& grant) { return grant.access == PathAccess::create; });
-  auto outcome = execute(plan, *settled, creates || in.diagnose ? nullptr : &result.last);
+  auto outcome = execute(plan, *settled, creates || in.diagnose ? nullptr : &result.last, std::move(ahead));
   if (!outcome) return tl::make_unexpected(outcome.error());
   if (in.diagnose && !is_success(plan, outcome->ending)) diagnose(plan, *settled, *outcome);
   result.outcome = std::move(*outcome);

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "confine/failure.h"
 #include "confine/seccomp.h"
@@ -46,7 +47,8 @@ bool is_refusal(int error) {
 // The layers that a failing step belongs to; empty: the step belongs to none that can be done without.
 std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespaces) {
   switch (step) {
-    case Step::fork: return kNamespaceLayers;
+    case Step::fork:
+    case Step::unshare: return kNamespaceLayers;
     case Step::uid_map: return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
     case Step::capabilities:  // AppArmor strips a new user namespace of its capabilities
       return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
@@ -93,6 +95,9 @@ class Attempts {
     const auto found = lost_.find(layer);
     return found == lost_.end() ? "" : found->second.step + ": " + found->second.message;
   }
+
+  // Container profiles refuse unshare(2) and clone(2) with namespaces each by a rule of its own. Whether that is untried.
+  [[nodiscard]] bool clone_instead() { return std::exchange(wanted_.unshare, false); }
 
   // Gives up the layers, or says with which error the launch ends.
   [[nodiscard]] Expected<void> without(std::span<const Layer> layers, Error error) {
@@ -368,26 +373,30 @@ Expected<void> demands_met(const Plan& plan, const Launch& launch) {
 
 // One attempt. nullopt: a layer was given up, try again.
 Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already,
-                                         LastProcess* last) {
+                                         std::shared_ptr<Launch> begun, LastProcess* last) {
   const auto retry = [&](std::span<const Layer> layers, Error error) -> Expected<std::optional<Outcome>> {
     if (auto given_up = attempts.without(layers, std::move(error)); !given_up) return tl::unexpected(given_up.error());
     return std::nullopt;
   };
-  auto prepared = prepare_launch(plan, attempts.wanted());
-  if (!prepared) {
+  if (!begun) {
+    auto started = begin_launch(plan, attempts.wanted());
+    if (!started) {
+      const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
+      return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
+    }
+    begun = std::move(*started);
+  }
+  Launch& launch = *begun;
+  if (auto prepared = prepare_launch(plan, launch); !prepared) {
     const bool landlock = prepared.error().step == "landlock";
     return retry(landlock ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>(), prepared.error());
   }
-  const std::shared_ptr<Launch> shared(prepared->release(), free_launch);
-  Launch& launch = *shared;
   if (auto whole = demands_met(plan, launch); !whole) return tl::unexpected(std::move(whole.error()));
-  if (auto started = start_launch(launch); !started) {
-    const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
-    return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
-  }
+  if (auto released = release_launch(launch); !released) return tl::unexpected(std::move(released.error()));
   auto watched = watch(plan, launch, last != nullptr);
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {
+    if (watched->failed->step == Step::unshare && attempts.clone_instead()) return std::nullopt;
     return retry(layers_of(watched->failed->step, watched->failed->error, launch.wanted.namespaces),
                  step_error(launch, *watched->failed));
   }
@@ -398,7 +407,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   }
   Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);
   // Without a pid namespace whoever waits must not kill: the reaper is who sweeps.
-  if (last != nullptr && launch.wanted.namespaces.pid) *last = {std::move(launch.pidfd), shared};
+  if (last != nullptr && launch.wanted.namespaces.pid) *last = {std::move(launch.pidfd), begun};
   return outcome;
 }
 
@@ -457,11 +466,18 @@ void await_end(LastProcess& last) {
   last = {};
 }
 
-Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last) {
+HeadStart start_ahead(const Plan& plan) {
+  const Attempts attempts(plan);
+  if (!attempts.enough()) return {};
+  auto launch = begin_launch(plan, attempts.wanted());
+  return {launch ? std::move(*launch) : nullptr};  // an error is met again, and told, by execute()
+}
+
+Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last, HeadStart ahead) {
   Attempts attempts(plan);
-  for (int i = 0; i < kLayerCount; ++i) {  // each failing attempt gives up at least one layer
+  for (int i = 0; i <= kLayerCount; ++i) {  // each failing attempt gives up at least one layer, or unshare(2)
     if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
-    auto outcome = attempt(plan, attempts, already, last);
+    auto outcome = attempt(plan, attempts, already, std::move(ahead.launch), last);
     if (!outcome) return tl::unexpected(std::move(outcome.error()));
     if (outcome->has_value()) return std::move(**outcome);
   }

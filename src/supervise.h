@@ -2,9 +2,21 @@
 // kills and reaps the whole tree, and says which layers were really in force.
 #pragma once
 
+#include <memory>
+
 #include "model.h"
 
 namespace safe_exec {
+
+struct Launch;
+
+// A sandbox process that was started already, and makes its namespaces while the plan is completed. It ends with the last
+// owner if nothing is executed in it.
+struct HeadStart {
+  std::shared_ptr<Launch> launch;  // empty: there is none, which costs time and nothing else
+};
+// plan: decided; what it asks of the layers is not changed any more.
+[[nodiscard]] HeadStart start_ahead(const Plan& plan);
 
 // Call once, first thing in main, before any input is read: refuses AT_SECURE, opens 0, 1 and 2 on /dev/null when
 // they are closed, makes the process non-dumpable, ignores SIGPIPE, blocks SIGTERM, SIGINT and SIGHUP so that execute()
@@ -18,7 +30,8 @@ namespace safe_exec {
 // A failing execve is launch_failed. In both cases no command was started.
 // last, when not null, may receive the process that goes last: then the command has ended and its output is complete,
 // but the kernel is still taking its namespaces down. The caller owes await_end() before it answers anybody.
-[[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last = nullptr);
+[[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last = nullptr,
+                                        HeadStart ahead = {});
 
 // Returns when nothing of the tree is left; at once when last is empty. Kills what is not gone within two seconds.
 void await_end(LastProcess& last);

@@ -48,14 +48,14 @@ inline long call(long number, A a = 0, B b = 0, C c = 0, D d = 0, E e = 0, F f =
 }
 
 // clone(2) onto a stack of its own (stack_top is aligned to 16): there the new process calls entry(argument), which must
-// not return. pidfd is for CLONE_PIDFD.
-inline long spawn(Word flags, void* stack_top, void (*entry)(void*), void* argument, int* pidfd) noexcept {
+// not return. pidfd is for CLONE_PIDFD, tid for CLONE_CHILD_SETTID and CLONE_CHILD_CLEARTID.
+inline long spawn(Word flags, void* stack_top, void (*entry)(void*), void* argument, int* pidfd, unsigned* tid) noexcept {
   auto* const top = static_cast<Word*>(stack_top) - 2;
   top[0] = word(entry);
   top[1] = word(argument);
 #if defined(__x86_64__)
   long result;
-  register Word r10 __asm__("r10") = 0;
+  register Word r10 __asm__("r10") = word(tid);
   register Word r8 __asm__("r8") = 0;
   __asm__ volatile(
       "syscall\n\t"
@@ -77,7 +77,7 @@ inline long spawn(Word flags, void* stack_top, void (*entry)(void*), void* argum
   register Word x1 __asm__("x1") = word(top);
   register Word x2 __asm__("x2") = word(pidfd);
   register Word x3 __asm__("x3") = 0;
-  register Word x4 __asm__("x4") = 0;
+  register Word x4 __asm__("x4") = word(tid);
   __asm__ volatile(
       "svc 0\n\t"
       "cbnz x0, 1f\n\t"

@@ -46,7 +46,7 @@ std::string hint_for(std::string_view step, int error) {
     if (error == E2BIG) return "16 Landlock domains are stacked already";
     return "an outer sandbox or the container's profile refuses the landlock system calls";
   }
-  if (step == "fork" || step == "uid_map" || step.starts_with("mount_")) return namespace_hint(error);
+  if (step == "fork" || step == "uid_map" || step == "unshare" || step.starts_with("mount_")) return namespace_hint(error);
   if (step == "seccomp") return "the kernel or the container lets no seccomp filter be installed";
   if (step == "exec" && error == ENOENT) return "the program's interpreter is not among its grants";
   if (step == "exec" && error == ENOSYS) return "execveat(2) is needed and refused: let the container's profile pass it";
@@ -74,6 +74,7 @@ std::string step_name(Step step) {
     case Step::signals: return "signals";
     case Step::parent_check: return "parent_check";
     case Step::uid_map: return "uid_map";
+    case Step::unshare: return "unshare";
     case Step::process_limit: return "process_limit";
     case Step::mount_root: return "mount_root";
     case Step::mount_entry: return "mount_entry";

@@ -443,6 +443,10 @@ class RootPlanner {
 
 }  // namespace
 
+bool may_be_whole_root(const Plan& plan) noexcept {
+  return std::ranges::any_of(plan.grants, [](const Grant& grant) { return grant.path.find('/', 1) == std::string::npos; });
+}
+
 Expected<RootPlan> plan_root(const Plan& plan, const RootOptions& options) { return RootPlanner(plan, options).make(); }
 
 }  // namespace safe_exec

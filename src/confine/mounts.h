@@ -28,6 +28,8 @@ struct RootOptions {
   std::uint64_t handled = 0;  // Landlock rights of the ABI in use
 };
 
+// Whether the host's whole root may be what the command sees, so that the new root cannot be made before it is planned.
+[[nodiscard]] bool may_be_whole_root(const Plan& plan) noexcept;
 // Error: launch_failed when a granted descriptor cannot be examined.
 [[nodiscard]] Expected<RootPlan> plan_root(const Plan& plan, const RootOptions& options);
 

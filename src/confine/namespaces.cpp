@@ -38,6 +38,10 @@ unsigned long clone_flags(const Namespaces& namespaces) noexcept {
   return flags;
 }
 
+unsigned long unshare_flags(const Namespaces& namespaces) noexcept {
+  return clone_flags({.mount = namespaces.mount, .ipc = namespaces.ipc, .uts = namespaces.uts});
+}
+
 std::string identity_map(unsigned id) {
   const std::string text = std::to_string(id);
   return text + " " + text + " 1\n";

@@ -14,7 +14,9 @@ struct Namespaces {
 
 // What the plan's layers ask for. A user namespace only where it is needed to get at the others, or required.
 [[nodiscard]] Namespaces wanted_namespaces(const Plan& plan, bool privileged) noexcept;
+// CLONE_NEW* flags of all of them, and of those that a process can make for itself (unshare(2)).
 [[nodiscard]] unsigned long clone_flags(const Namespaces& namespaces) noexcept;
+[[nodiscard]] unsigned long unshare_flags(const Namespaces& namespaces) noexcept;
 // One line that maps an identity to itself: a caller is never root inside without being root outside.
 [[nodiscard]] std::string identity_map(unsigned id);
 [[nodiscard]] bool has_capability(unsigned capability) noexcept;  // in this process's effective set

@@ -2,12 +2,16 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "launch.h"
+#include "supervise.h"
 
 using namespace safe_exec;
 using namespace safe_exec::test;
@@ -35,7 +39,54 @@ std::string stubborn(const std::string& mark) {
          " &) ; sleep " + mark + "' &); done; ";
 }
 
+// Runs what starts processes in a child of its own, whose orphans come here. Returns how many came, or -1 when one stayed.
+int orphans_of(const std::function<void()>& act) {
+  const pid_t helper = ::fork();
+  if (helper == 0) {
+    (void)::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      act();
+      ::_exit(0);
+    }
+    int orphans = 0;
+    for (int i = 0; i < 5000; ++i) {
+      const pid_t ended = ::waitpid(-1, nullptr, WNOHANG);
+      if (ended < 0) ::_exit(orphans);
+      if (ended > 0 && ended != child) ++orphans;
+      if (ended == 0) ::usleep(1000);
+    }
+    ::_exit(255);
+  }
+  int status = 0;
+  (void)::waitpid(helper, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) != 255 ? WEXITSTATUS(status) : -1;
+}
+
 }  // namespace
+
+TEST_CASE("launch: a sandbox that was begun and never let go leaves nothing, also when safe-exec is killed") {
+  for (const bool namespaces : {true, false}) {
+    Plan plan = plan_of({"/bin/echo", "hi"});
+    if (!namespaces) without_namespaces(plan);
+    // Abandoned: reaped by its own parent, and it started nothing that outlives it.
+    CHECK(orphans_of([&] {
+            HeadStart ahead = start_ahead(plan);
+            if (!ahead.launch) ::_exit(0);
+            ahead = {};
+            ::_exit(::waitpid(-1, nullptr, WNOHANG) < 0 ? 0 : 1);
+          }) == 0);
+    for (const int wait_us : {0, 20, 50, 100, 200, 400, 1000, 20000}) {
+      const int orphans = orphans_of([&] {
+        const HeadStart ahead = start_ahead(plan);
+        if (!ahead.launch) ::_exit(0);
+        if (wait_us > 0) ::usleep(static_cast<useconds_t>(wait_us));
+        (void)::kill(::getpid(), SIGKILL);
+      });
+      CHECK_MESSAGE(orphans > 0, wait_us << " us, namespaces " << namespaces);  // the reaper, and it did not stay
+    }
+  }
+}
 
 TEST_CASE("launch: a command runs in every layer, as whoever calls") {
   for (const Who who : kBoth) {

@@ -12,7 +12,7 @@ def main():
     _, build = directories()
     objects = sorted((build / "CMakeFiles" / "safe_exec_child.dir").rglob("*.o"))
     names = {path.name for path in objects}
-    if names != {"child.cpp.o", "child_trace.cpp.o", "child_tree.cpp.o"}:
+    if names != {"child.cpp.o", "child_root.cpp.o", "child_trace.cpp.o", "child_tree.cpp.o"}:
         raise SystemExit(f"{build}: the objects of the code after the fork are {sorted(names)}")
     defined, needed = set(), {}
     for path in objects:
