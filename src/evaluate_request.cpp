@@ -242,6 +242,8 @@ void Evaluation::add_policy_paths(const std::vector<Root>* roots, PathAccess acc
     std::optional<Grant> grant = resolver_.policy_path(root, access, executable);
     if (!grant) continue;
     grant->origin = Origin::policy;
+    // Whose workspace it is may have put libraries there, for a program that a file there tells to load them.
+    grant->data = !root.variable.empty() && !executable;
     plan_.grants.push_back(std::move(*grant));
   }
 }

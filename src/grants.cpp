@@ -239,6 +239,7 @@ class DenyWalker {
     grant.executable = grant_->executable;
     grant.access = grant_->access;
     grant.origin = grant_->origin;
+    grant.data = grant_->data;
     return grant;
   }
 

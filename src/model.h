@@ -391,6 +391,7 @@ struct Grant {
   bool exists = true;
   bool executable = false;  // may be executed
   bool stat_only = false;   // reached by name, no content
+  bool data = false;        // granted through a variable, and no exec: never mapped as code
   PathAccess access = PathAccess::read;  // stat without stat_only: a directory's names (READ_DIR), nothing in it
   Origin origin = Origin::operand;
   UniqueFd parent;  // create, replace: O_PATH on the parent directory

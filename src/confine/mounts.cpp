@@ -31,7 +31,7 @@ struct Bind {
   int fd = -1;
   bool directory = false;
   bool executed = false;
-  bool data = false;  // an operand and nothing else
+  bool data = false;  // an operand, or of a variable, and nothing else
   Level level = Level::read;
   UniqueFd own;  // when nobody else holds the descriptor
 };
@@ -121,7 +121,7 @@ class RootPlanner {
       // A device is written through a read-only mount as well; only its file system is not.
       const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
       const Level level = writes ? Level::write : Level::read;
-      add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program), grant.origin == Origin::operand);
+      add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program), grant.data || grant.origin == Origin::operand);
       if (grant.access == PathAccess::replace && grant.parent) {
         add(parent_of(grant.path), grant.parent.get(), true, Level::write);
       }
@@ -282,7 +282,7 @@ class RootPlanner {
     const bool written = bind.level == Level::write;
     if (written) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     else if (bind.directory) op.attributes = MOUNT_ATTR_NODEV;  // the rest is set for all of them at once
-    // What can be written, and what the requester names, is never mapped as code either.
+    // What can be written, what the requester names, and what a variable named is never mapped as code either.
     if ((written || bind.data) && !holds_code(path, written)) op.attributes |= MOUNT_ATTR_NOEXEC;
     root_.ops.push_back(op);
   }
@@ -291,7 +291,8 @@ class RootPlanner {
   bool holds_code(const std::string& path, bool written) const {
     const std::string below = path + "/";
     return std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
-      const bool code = grant.executable || grant.origin == Origin::runtime || (!written && grant.origin == Origin::policy);
+      const bool granted = !written && grant.origin == Origin::policy && !grant.data;
+      const bool code = grant.executable || grant.origin == Origin::runtime || granted;
       return code && (grant.path == path || grant.path.starts_with(below));
     });
   }

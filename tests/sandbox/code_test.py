@@ -75,11 +75,12 @@ class Code(SandboxTest):
         script = "open(F, '<', $ARGV[0]) or die; print syscall(%d, 0, 4096, 5, 2, fileno(F), 0) == -1 ? $! + 0 : 0" % NUMBERS[0]
         return dict(perl(**sandbox), operands=[{"name": "file", "type": {"path": "read", "within": ["${start_dir}"]}}]), script
 
-    def test_what_may_be_written_or_is_an_operand_is_not_mapped_as_code(self):
+    def test_what_may_be_written_is_an_operand_or_was_read_through_a_variable_is_not_mapped_as_code(self):
         self.write("ws/file", "x" * 5000)
         self.write("ws/lib/code", "x" * 5000)
         for sandbox, name, expected in (({}, "file", errno.EPERM), ({"write": ["${start_dir}"]}, "file", errno.EPERM),
-                                        ({"read": ["${start_dir}/lib"]}, "lib/code", 0), ({"exec": ["${start_dir}/lib"]}, "lib/code", 0),
+                                        ({"read": ["${start_dir}/lib"]}, "lib/code", errno.EPERM),
+                                        ({"read": [os.path.join(self.ws, "lib")]}, "lib/code", 0), ({"exec": ["${start_dir}/lib"]}, "lib/code", 0),
                                         ({"write": ["${start_dir}"], "exec": ["${start_dir}/lib"]}, "lib/code", 0)):
             with self.subTest(sandbox=sandbox):
                 node, script = self.mapper(**sandbox)
