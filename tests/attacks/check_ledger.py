@@ -14,7 +14,7 @@ import tempfile
 
 KEYS = {"id", "source", "argv", "attempt", "blocked_by", "test"}
 POLICIES = ("readonly", "workspace", "livos")
-ARGUMENT_ROWS = 91
+ARGUMENT_ROWS = 92
 
 
 def read(path):

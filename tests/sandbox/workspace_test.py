@@ -157,6 +157,26 @@ open("made", "w").write("x")
         self.assertEqual(self.read(".git/config"), config)
         self.assertFalse(any(self.exists(name) for name in (".git/hooks/pre-commit", ".git/x", ".git/hooks/x", "hard")))
 
+    def test_git_itself_takes_no_hook_or_setting_from_a_patch(self):
+        self.done("git", "init", "-q")
+        os.symlink(".git", os.path.join(self.ws, "g"))
+        hook = ("diff --git a/hooks/post-commit b/hooks/post-commit\nnew file mode 100755\n--- /dev/null\n+++ b/hooks/post-commit\n"
+                "@@ -0,0 +1 @@\n+echo x\n")
+        self.write("ws/hook.patch", hook)
+        self.write("ws/other", "[core]\n\tfsmonitor = ./evil\n")
+        self.write("ws/base", self.read(".git/config"))
+        config = self.read(".git/config")
+        for cwd, argv in ((".", ["git", "-C", ".git", "apply", "../hook.patch"]), (".git", ["git", "apply", "../hook.patch"]),
+                          (".", ["git", "apply", "--directory=.git", "hook.patch"]), (".", ["git", "apply", "--directory=g", "hook.patch"]),
+                          (".", ["git", "-C", ".git", "merge-file", "config", "../base", "../other"]), (".git", ["git", "merge-file", "config", "../base", "../other"]),
+                          (".", ["git", "merge-file", "g/config", "base", "other"])):
+            with self.subTest(cwd=cwd, argv=argv):  # git apply may say that it succeeded
+                self.run_workspace(argv, "--cwd", cwd)
+                self.assertEqual(self.read(".git/config"), config)
+                self.assertFalse(self.exists(".git/hooks"))
+        self.done("git", "apply", "hook.patch")
+        self.assertTrue(self.exists("hooks/post-commit"))
+
 
 class Git(Workspace):
     def setUp(self):
