@@ -414,7 +414,7 @@ bool allows_lines(const Type& type) {
 }
 
 bool is_channel_variable(std::string_view name) {
-  constexpr std::string_view kChannels[]{"LD_*",          "*_PAGER",      "PAGER",        "LESS*",
+  constexpr std::string_view kChannels[]{"LD_*",          "*PAGER",       "*FLAGS",       "LESS*",
                                          "EDITOR",        "VISUAL",       "BROWSER",      "GIT_*",
                                          "SSH_*",         "HOME",         "XDG_*",        "PATH",
                                          "TMPDIR",        "TAR_OPTIONS",  "GREP_OPTIONS", "RIPGREP_CONFIG_PATH",
@@ -424,7 +424,19 @@ bool is_channel_variable(std::string_view name) {
                                          "PYTHON*",       "PERL*",        "RUBY*",        "JAVA_*",
                                          "_JAVA_OPTIONS", "GCONV_PATH",   "LOCPATH",      "NLSPATH",
                                          "TERMINFO",      "TERMCAP",      "TZDIR",        "POSIXLY_CORRECT",
-                                         "PS_FORMAT",     "SYSTEMD_*",    "DBUS_*"};
+                                         "PS_FORMAT",     "SYSTEMD_*",    "DBUS_*",       "*_OPTS",
+                                         "*_OPTIONS",     "*_ADDOPTS",    "*_WRAPPER",    "*_LAUNCHER",
+                                         "RUSTC",         "RUSTDOC",      "CARGO_*",      "GOROOT",
+                                         "GOENV",         "GOTOOLCHAIN",  "GOPROXY",      "MAKEFILES",
+                                         "CMAKE_*",       "GCC_*",        "COMPILER_PATH", "CLASSPATH",
+                                         "OPENSSL_*",     "SSLKEYLOGFILE", "GLIBC_TUNABLES", "MALLOC_*",
+                                         "LUA_*",         "PHPRC",        "PHP_INI_*",    "DOTNET_*",
+                                         "PIP_*",         "YARN_*",       "GNUPGHOME",    "*_RSH",
+                                         "SVN_SSH",       "HGRCPATH",     "MAGIC",        "JQ_LIBRARY_PATH",
+                                         "ZDOTDIR",       "UNZIP",        "ZIPOPT",       "ZIPINFO",
+                                         "GZIP",          "XZ_DEFAULTS",  "XZ_OPT",       "BC_ENV_ARGS",
+                                         "VIMINIT",       "EXINIT",       "INPUTRC",      "WGETRC",
+                                         "PSQLRC",        "AWS_*",        "DEBUGINFOD_URLS", "HOSTALIASES"};
   return std::any_of(std::begin(kChannels), std::end(kChannels),
                      [&](std::string_view pattern) { return matches_name(pattern, name); });
 }

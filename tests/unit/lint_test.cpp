@@ -43,6 +43,7 @@ std::vector<Case> cases() {
   const std::string text = R"({"text": [1, 9]})", out = R"({"path": "create", "within": ["${workspace}"]})", in = R"("ws")";
   return {
       {"interpreter-granted", command("python3.11", operand(in)), command("python3.11", R"("options": {"--version": {"terminal": true}})")},
+      {"interpreter-granted", command("ld-linux-x86-64.so.2", operand(in)), command("ld", operand(in))},
       {"wrapper-granted", command("timeout", operand(text)), command("timeouts", operand(text))},
       {"gtfobins-function", command("tar", operand(text) + ", " + sandbox(R"("exec": ["/usr/bin/gzip"])")), command("tar", operand(text))},
       {"exec-option-listed", command("rg", option("--pre", text)), command("rg", option("--pre", R"({"enum": ["zcat"]})"))},

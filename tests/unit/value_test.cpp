@@ -359,6 +359,19 @@ TEST_CASE("value: variables that are channels into a program are known") {
                            "POSIXLY_CORRECT",
                            "PS_FORMAT",
                            "SYSTEMD_PAGER",
+                           "MANPAGER",
+                           "GOFLAGS",
+                           "RUSTFLAGS",
+                           "MAKEFLAGS",
+                           "RUSTC_WRAPPER",
+                           "CARGO_BUILD_RUSTC",
+                           "JDK_JAVA_OPTIONS",
+                           "PYTEST_ADDOPTS",
+                           "MAVEN_OPTS",
+                           "RSYNC_RSH",
+                           "OPENSSL_CONF",
+                           "GLIBC_TUNABLES",
+                           "LUA_INIT",
                            "DBUS_SYSTEM_BUS_ADDRESS"}) {
     CAPTURE(name);
     CHECK(is_channel_variable(name));
