@@ -221,6 +221,7 @@ LayerStatus landlock_status(const Attempts& attempts, const Launch& launch, cons
   const auto state = requirement_of(plan, Layer::landlock) == Requirement::off ? LayerState::off : LayerState::not_enforced;
   if (!attempts.holds(Layer::landlock)) return {Layer::landlock, state, attempts.reason(Layer::landlock), 0};
   std::string detail = landlock::missing_in(launch.ruleset.abi);
+  if (!launch.ruleset.unfixed.empty()) detail += (detail.empty() ? "" : "; ") + launch.ruleset.unfixed;
   for (const std::string& directory : launch.ruleset.fixed) {
     detail += (detail.empty() ? "" : "; ") + directory + " holds what is read_only: nothing in it can be created, removed or renamed";
   }

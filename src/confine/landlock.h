@@ -33,6 +33,9 @@ struct Handled {
 [[nodiscard]] std::size_t attribute_size(int abi) noexcept;
 [[nodiscard]] std::string missing_in(int abi);  // what the ABI lacks, for the result; empty: nothing
 
+// What of the granted rights the kernel is known to bound badly; empty: nothing. fixed: errata_fixed().
+[[nodiscard]] std::string unfixed_in(std::uint64_t granted, std::uint32_t fixed);
+
 // Rights that a grant gives on its own inode; 0: none.
 [[nodiscard]] std::uint64_t rights_of(const Grant& grant) noexcept;
 // Whether a path is kept from being written whatever is granted.
@@ -46,10 +49,13 @@ inline constexpr std::uint64_t kWriteTree = kReadFile | kReadDir | kWriteFile | 
 // The kernel's ABI clamped to the newest tested one; 0 with errno when there is none (ENOSYS: not built,
 // EOPNOTSUPP: not enabled at boot).
 [[nodiscard]] int abi_in_use() noexcept;
+// Bit N-1: erratum N is fixed (LANDLOCK_CREATE_RULESET_ERRATA, Linux 6.15 and stable kernels since); 0: none, or not told.
+[[nodiscard]] std::uint32_t errata_fixed() noexcept;
 
 struct Ruleset {
   UniqueFd fd;
   int abi = 0;
+  std::string unfixed;             // what unfixed_in says of the rules
   std::vector<std::string> fixed;  // directories whose own entries nobody may create, remove or rename
 };
 // around: write rights are given around the read-only paths, since no mount keeps them. Rules only add rights, so a

@@ -48,6 +48,10 @@ TEST_CASE("landlock: only the host's network leaves TCP unhandled") {
 
 TEST_CASE("landlock: what an older ABI does not restrict is said") {
   CHECK(ll::missing_in(7).empty());
+  CHECK(ll::unfixed_in(ll::kWriteTree, 0x7).empty());
+  CHECK(ll::unfixed_in(ll::kReadTree | ll::kWriteFile, 0).empty());
+  CHECK(ll::unfixed_in(ll::kWriteTree, 0x3).starts_with("erratum 3 is not fixed"));
+  CHECK(ll::unfixed_in(ll::kWriteTree, 0).starts_with("erratum 3 is not fixed"));
   CHECK(ll::missing_in(6).empty());
   CHECK(ll::missing_in(5) == "not restricted at this ABI: signals and abstract Unix sockets");
   CHECK(ll::missing_in(2) ==
