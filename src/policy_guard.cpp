@@ -1,6 +1,7 @@
 // Owns one question: may a command write the policy that governs it? Opens nothing for reading.
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -59,12 +60,19 @@ Error untrusted(std::string message) {
   return error;
 }
 
-// A name of the policy that must stay as it is, and every link by which it was reached.
-Expected<void> guard(const std::string& file, std::vector<std::string>& guarded) {
+struct Guarded {
+  std::vector<std::string> files;        // what must stay as it is
+  std::vector<std::string> directories;  // what nothing may be added to: commands are read when they are asked for
+};
+
+// A file of the policy, every link by which it was reached, and the commands/ beside it.
+Expected<void> guard(const std::string& file, Guarded& guarded) {
   auto walked = walk_trusted(file, Owners::root_or_caller);
   if (!walked) return tl::unexpected(untrusted("the policy changed after it was read: " + describe(walked.error())));
-  for (Symlink& link : walked->links) guarded.push_back(std::move(link.path));
-  guarded.push_back(std::move(walked->path));
+  for (Symlink& link : walked->links) guarded.files.push_back(std::move(link.path));
+  const std::size_t slash = walked->path.rfind('/');
+  if (std::string_view(file).ends_with("/policy.json")) guarded.directories.push_back(child_path(walked->path.substr(0, slash), "commands"));
+  guarded.files.push_back(std::move(walked->path));
   return {};
 }
 
@@ -77,24 +85,18 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     if (command.defaults) add_sandbox(command.defaults->sandbox, roots);
   }
   if (roots.empty()) return {};
-  std::vector<std::string> guarded;
+  Guarded guarded;
   if (auto done = guard(policy.file, guarded); !done) return done;
   for (const auto& source : policy.sources) {
     if (source == nullptr || source->file().substr(0, 1) != "/" || source->file() == policy.file) continue;
     if (auto done = guard(source->file(), guarded); !done) return done;
   }
-  // A directory's commands are read when they are asked for, so what is not there yet must not be written either.
-  const std::string& main = policy.file;
-  const std::size_t slash = main.rfind('/');
-  const bool may_be_directory = slash != std::string::npos && main.substr(slash) == "/policy.json";
-  const std::string commands = may_be_directory ? child_path(main.substr(0, slash), "commands") : std::string();
   for (const Root* const root : roots) {
     const std::optional<Grant> grant = resolver.policy_path(*root, PathAccess::write, false);
     if (!grant) continue;  // matches nothing
-    const auto reached = std::find_if(guarded.begin(), guarded.end(),
-                                      [&grant](const std::string& path) { return is_within(path, grant->path); });
-    const bool adds_commands = !commands.empty() && is_within(grant->path, commands);
-    if (reached == guarded.end() && !adds_commands) continue;
+    const bool reached = std::ranges::any_of(guarded.files, [&](const std::string& file) { return is_within(file, grant->path); });
+    const bool added = std::ranges::any_of(guarded.directories, [&](const std::string& directory) { return is_within(grant->path, directory); });
+    if (!reached && !added) continue;
     Error error = untrusted("the policy lets a command write below " + grant->path + ", where the policy itself lies");
     error.location = policy.locate(root->place);
     error.hint = "move the policy out of what its commands may write";

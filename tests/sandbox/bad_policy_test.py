@@ -96,6 +96,17 @@ class Circles(SandboxTest):
         status, out, _ = self.call(["policy", "validate", "--output", "json", a])
         self.assertEqual((status, json.loads(out)["error"]["code"]), (2, "policy_invalid"))
 
+    def test_commands_that_could_be_added_to_an_included_policy(self):
+        os.mkdir(os.path.join(self.dir, "base"))
+        os.mkdir(os.path.join(self.dir, "base", "commands"))
+        os.mkdir(os.path.join(self.dir, "base", "data"))
+        self.policy({}, "base/policy.json")
+        for below, expected in (("data", 0), ("commands", 2)):
+            cp = {"path": "/bin/cp", "operands": [{"name": "to", "type": {"path": "create", "within": [os.path.join(self.dir, "base", below)]}}]}
+            policy = self.policy({"cp": cp}, "main.json", include=["base"])
+            status, out, _ = self.call(["check", "--policy", policy, "--", "cp", "x"])
+            self.assertEqual(json.loads(out)["error"]["code"] if expected else None, "policy_untrusted" if expected else None, out)
+
     def test_types_and_variables(self):
         self.refused(self.policy({}, types={"a": {"list": {"of": "b"}}, "b": {"list": {"of": "a"}}}), "/types/b", "contains itself")
         variables = {"a": {"type": "dir", "default": "${b}"}, "b": {"type": "dir", "default": "${a}/x"}}
