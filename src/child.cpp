@@ -21,6 +21,7 @@
 #include "child_steps.h"
 #include "child_trace.h"
 #include "child_tree.h"
+#include "clone3.h"
 #include "syscall.h"
 
 namespace safe_exec {
@@ -146,6 +147,8 @@ void no_new_privileges(const ChildPlan& plan) {
 
 // What needs nothing of what is granted: the filter, which takes the kernel as long as all mounts, above all.
 void begin_command(const ChildPlan& plan, Run& run) {
+  run.step = Step::cgroup;  // before anything can be taken that counts
+  if (run.join) must(plan, call(SYS_write, plan.cgroup_processes, "0", 1), run.step);
   run.step = Step::session;  // a session of its own: no controlling terminal to push input into (TIOCSTI)
   must(plan, call(SYS_setsid), run.step);
   set_signal_mask(plan, 0);
@@ -236,10 +239,28 @@ bool reap(const Run& run, long& command, int options, size_t* count = nullptr) {
   }
 }
 
+// All at once, and those that are being forked: cgroups(7). Before Linux 5.14 the sweep alone has to do.
+void kill_cgroup(const ChildPlan& plan) {
+  if (plan.cgroup_fd <= 0) return;
+  const long fd = call(SYS_openat, plan.cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  call(SYS_write, fd, "1", 1);
+  call(SYS_close, fd);
+}
+
+// By the supervisor, unless nobody is left who would read a report.
+void remove_cgroup(const ChildPlan& plan) {
+  pollfd reports{plan.report_fd, 0, 0};
+  const timespec now{};
+  if (plan.cgroup_fd <= 0 || call(SYS_ppoll, &reports, 1, &now) <= 0 || (reports.revents & POLLERR) == 0) return;
+  call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR);
+}
+
 // As a subreaper every orphan becomes a child of this process, so the walk is repeated until there is none: frozen first,
 // so that few can run away from it. Not inlined: its memory is not for launches that have a pid namespace.
 [[gnu::noinline]] void sweep(const Run& run, long& command) {
   const ChildPlan& plan = *run.plan;
+  kill_cgroup(plan);
   // Its process group in one go, which no fork outruns (fork(2) fails while SIGKILL is pending), and without /proc.
   if (run.group > 1) call(SYS_kill, -run.group, SIGKILL);
   Tree tree;
@@ -271,11 +292,12 @@ bool supervisor_gone(const ChildPlan& plan) {
   return must(plan, call(SYS_ppoll, &watch, 1, &now), Step::parent_check) > 0;
 }
 
-// Keeps report, lifeline, signal, /proc and observation descriptors as 0 to 4 and closes everything else: above all the
-// command's pipes, whose end of file the supervisor waits for. The last two may be missing.
+// Keeps report, lifeline, signal, /proc, observation and cgroup descriptors as 0 to 5 and closes everything else: above all the
+// command's pipes, whose end of file the supervisor waits for. The last three may be missing.
 void keep_only(ChildPlan& plan, int& signal_fd) {
   int* const kept[] = {&plan.report_fd, &plan.lifeline_fd, &signal_fd, &plan.proc_fd,
-                       plan.observer == nullptr ? nullptr : &plan.observer->fd};
+                       plan.observer == nullptr ? nullptr : &plan.observer->fd,
+                       plan.cgroup_fd <= 0 ? nullptr : &plan.cgroup_fd};
   unsigned first = 0;
   for (int* const fd : kept) {
     if (fd == nullptr || *fd < 0) continue;
@@ -306,8 +328,8 @@ bool wait_for_end(const Run& run, long& command, int signal_fd) {
 // What needs no knowledge of what is granted, while the supervisor finds that out. Shares its table of descriptors: opens
 // nothing that it does not close.
 void begin_tree(const ChildPlan& plan) {
-  // Without a pid namespace, who sweeps has to outlive the supervisor.
-  if (plan.pid_namespace) must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
+  // Who sweeps, or has a cgroup to remove, has to outlive the supervisor, and sees by the lifeline that it is time.
+  if (plan.pid_namespace && plan.cgroup_fd <= 0) must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
   make_namespaces(plan);
   if (plan.early_root) make_root(plan, false);
   if (plan.drop_bounding) bound_privileges(plan);
@@ -321,6 +343,18 @@ void become_parent(const ChildPlan& plan) {
   }
   const long children = call(SYS_wait4, -1, nullptr, WNOHANG);
   if (children < 0 && children != -ECHILD) fail(plan, children, Step::command_fork);
+}
+
+// It shares all with this process until it has executed. Into its cgroup at birth where clone3(2) may be called: joining one
+// later costs an RCU grace period, some 10 ms.
+long start_command(const ChildPlan& plan, Run& run) {
+  constexpr Word kShared = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_CHILD_CLEARTID;
+  if (plan.cgroup_fd > 0) {
+    const long born = spawn_into(plan.cgroup_fd, kShared, plan.command_stack, run_command, &run, &run.sharing);
+    if (born >= 0) return born;
+    run.join = true;
+  }
+  return must(plan, spawn(kShared | SIGCHLD, plan.command_stack, run_command, &run, nullptr, &run.sharing), Step::command_fork);
 }
 
 void await_go(ChildPlan& plan) {
@@ -360,6 +394,7 @@ void give_up(const ChildPlan& plan) noexcept {
   if (plan.command > 0 && plan.command != call(SYS_getpid)) {
     call(SYS_kill, plan.command, SIGKILL);
     call(SYS_wait4, plan.command, nullptr, __WALL, nullptr);
+    if (plan.cgroup_fd > 0) call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR);
   }
   quit(127);
 }
@@ -388,16 +423,13 @@ void await_change(const ChildPlan& plan, const uint32_t& futex, uint32_t from, S
 
 void run_reaper(void* given) noexcept {
   ChildPlan& plan = *static_cast<ChildPlan*>(given);
-  Run run{&plan, -1, Step::command_fork, 0, kPreparing, 1};
+  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   begin_tree(plan);
   become_parent(plan);
   call(SYS_set_tid_address, &run.placed);
-  // It shares all with this process until it has executed.
-  constexpr unsigned long kShared = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_CHILD_CLEARTID;
-  long command = must(plan, spawn(kShared | SIGCHLD, plan.command_stack, run_command, &run, nullptr, &run.sharing),
-                      Step::command_fork);
+  long command = start_command(plan, run);
   run.group = plan.command = command;
   const uint64_t child_signal = uint64_t{1} << (SIGCHLD - 1);
   await_go(plan);
@@ -407,6 +439,7 @@ void run_reaper(void* given) noexcept {
   await_change(plan, run.sharing, 1, Step::command_fork);
   keep_only(plan, signal_fd);
   if (wait_for_end(run, command, signal_fd)) kill_tree(run, command);
+  remove_cgroup(plan);
   quit(0);
 }
 

@@ -13,7 +13,7 @@ namespace safe_exec {
 enum class Step : uint32_t {
   fork, signals, parent_check, uid_map, unshare, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
   mount_proc, mount_enter, cwd, capabilities, subreaper, command_fork,
-  session, stdio, limits, no_new_privs, observe, descriptors, seccomp, landlock, exec,
+  cgroup, session, stdio, limits, no_new_privs, observe, descriptors, seccomp, landlock, exec,
 };
 
 // What a report says, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
@@ -62,6 +62,9 @@ struct ChildPlan {
   unsigned long unshared;   // CLONE_NEW* flags of the namespaces that the reaper makes itself
   bool early_root;          // the new root can be made before it is known what it holds
   bool pid_namespace;
+  int cgroup_fd;            // its directory; 0: no cgroup
+  int cgroup_processes;     // its cgroup.procs
+  const char* cgroup_name;  // from its directory
   bool generated_code;      // memory that was written may be executed
   const sock_fprog* filter;           // null: no seccomp
   const sock_fprog* fallback_filter;  // null: the other layers leave nothing to it

@@ -14,6 +14,7 @@ struct Run {
   const ChildPlan* plan;
   int exec_fd;
   Step step;        // the command's current step
+  bool join;        // the command was not born in its cgroup
   long group;       // the command's process group
   uint32_t placed;  // a Go, by the reaper: root and working directory are the command's
   uint32_t sharing; // not 0 until the command has executed or is gone (CLONE_CHILD_CLEARTID)

@@ -103,6 +103,11 @@ std::vector<Obstacle> landlock_obstacles() {
   return {{"this kernel has no usable Landlock", "use Linux 5.13 or later, built with CONFIG_SECURITY_LANDLOCK"}};
 }
 
+std::vector<Obstacle> limits_obstacles() {
+  return {{"no cgroup of version 2 is delegated to this process, and rlimits do not bind all of a tree",
+           "delegate one (in a unit of systemd: Delegate=memory pids, DelegateSubgroup=main), or allow user namespaces"}};
+}
+
 std::vector<Obstacle> obstacles(const LayerStatus& status) {
   if (status.layer == Layer::mount_namespace && status.detail.substr(0, 6) == "mount_") return mount_obstacles();
   switch (status.layer) {
@@ -113,10 +118,10 @@ std::vector<Obstacle> obstacles(const LayerStatus& status) {
     case Layer::uts_namespace:
     case Layer::tree_kill: return namespace_obstacles();
     case Layer::landlock: return landlock_obstacles();
+    case Layer::limits: return limits_obstacles();
     case Layer::no_new_privs:
     case Layer::capabilities:
     case Layer::seccomp:
-    case Layer::limits:
     case Layer::descriptors:
     case Layer::environment:
     case Layer::deny_paths: return {};

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "confine/failure.h"
 #include "confine/seccomp.h"
@@ -201,6 +202,17 @@ void set_identity(Launch& launch) {
   child.drop_bounding = namespaces.user || has_capability(CAP_SETPCAP);
 }
 
+void set_cgroup(const Plan& plan, Launch& launch) {
+  if (!launch.wanted.limits || !launch.wanted.cgroup) return;
+  launch.limits.cgroup = make_cgroup(plan, launch.wanted.namespaces);
+  const auto& cgroup = launch.limits.cgroup;
+  if (!cgroup) return;
+  launch.cgroup_name = cgroup->name();
+  launch.child.cgroup_fd = cgroup->directory();
+  launch.child.cgroup_processes = cgroup->processes();
+  launch.child.cgroup_name = launch.cgroup_name.c_str();
+}
+
 Expected<void> start_reaper_of(Launch& launch) {
   if (::poll(nullptr, 0, 0) < 0) return failed("the command could not be watched", "poll");  // so it is not started
   const unsigned long all = clone_flags(launch.wanted.namespaces);
@@ -235,7 +247,7 @@ Expected<void> set_root(const Plan& plan, const RootOptions& options, Launch& la
 
 void set_limits(const Plan& plan, Launch& launch) {
   const Namespaces& namespaces = launch.wanted.namespaces;
-  launch.limits = launch.wanted.limits ? plan_limits(plan.limits, namespaces) : plan_descriptors(0);
+  launch.limits = launch.wanted.limits ? plan_limits(plan.limits, namespaces, std::move(launch.limits.cgroup)) : plan_descriptors(0);
   ChildPlan& child = launch.child;
   child.limits = launch.limits.limits.data();
   child.limit_count = launch.limits.limits.size();
@@ -280,6 +292,7 @@ Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& w
   child.command_stack = launch->stacks.get() + kReaperStack + kCommandStack;
   child.early_root = wanted.namespaces.mount && !may_be_whole_root(plan);
   set_identity(*launch);
+  set_cgroup(plan, *launch);
   child.generated_code = plan.syscalls == Syscalls::jit;
   if (const auto done = open_reports(*launch); !done) return tl::unexpected(done.error());
   if (const auto done = open_observation(plan, *launch); !done) return tl::unexpected(done.error());

@@ -20,7 +20,7 @@ namespace safe_exec {
 
 struct Wanted {
   Namespaces namespaces;
-  bool landlock = true, seccomp = true, limits = true;
+  bool landlock = true, seccomp = true, limits = true, cgroup = true;
   bool unshare = true;  // the reaper makes of the namespaces what it can, while the plan is completed here
 };
 
@@ -41,7 +41,7 @@ struct Launch {
   std::vector<sock_filter> fallback_filter;
   sock_fprog fallback_program{};
   std::vector<const char*> argv, envp;
-  std::string uid_map, gid_map;
+  std::string uid_map, gid_map, cgroup_name;
   std::unique_ptr<char[]> stacks;
   std::unique_ptr<Observer> observer;
   ChildPlan child{};

@@ -67,6 +67,7 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::parent_check:
     case Step::subreaper:
     case Step::command_fork:
+    case Step::cgroup:  // Attempts::without_cgroup
     case Step::session:
     case Step::stdio:
     case Step::cwd:
@@ -110,6 +111,9 @@ class Attempts {
     }
     return {};
   }
+
+  // The limits as they are where no cgroup is delegated.
+  [[nodiscard]] bool without_cgroup() { return std::exchange(wanted_.cgroup, false); }
 
   // Landlock or a mount namespace has to hold, and what is required must not be missing from the start.
   [[nodiscard]] Expected<void> enough() const {
@@ -241,11 +245,14 @@ LayerStatus limits_status(const Attempts& attempts, const Launch& launch, const 
   return {Layer::limits, limits.partial ? LayerState::partial : LayerState::enforced, limits.detail, 0};
 }
 
+bool killed_by_cgroup(const Launch& launch) { return launch.limits.cgroup && launch.limits.cgroup->kills(); }
+
 LayerStatus tree_status(const Launch& launch, const Watched& watched) {
   if (watched.lingering) {
     return {Layer::tree_kill, LayerState::partial, "a process in uninterruptible sleep is still ending", 0};
   }
   if (launch.wanted.namespaces.pid) return {Layer::tree_kill, LayerState::enforced, "", 0};
+  if (killed_by_cgroup(launch)) return {Layer::tree_kill, LayerState::enforced, "by a cgroup", 0};
   return {Layer::tree_kill, LayerState::partial, "subreaper sweep", 0};
 }
 
@@ -293,6 +300,7 @@ bool failed_like_that(int status) {
 bool memory_was_spent(const Plan& plan, const Watched& watched) {
   constexpr std::int64_t kBetweenLooksKib = 128 * 1024;
   const std::int64_t limit = plan.limits.memory_mib * 1024;
+  if (watched.by_kernel) return false;  // it would have said so
   if (limit <= 0 || watched.ended->max_rss_kib < limit) return false;
   return !watched.counted || watched.memory_kib + kBetweenLooksKib >= limit;
 }
@@ -358,7 +366,7 @@ Expected<void> demands_met(const Plan& plan, const Launch& launch) {
     Error error = launch_error(ErrorCode::sandbox_unavailable,
                                std::string(layer_name(layer)) + " is required and can be had in part only: " + why,
                                "layers", 0);
-    error.hint = "give it a pid namespace (Linux 6.14 or newer where root calls), call as an ordinary user, or let the "
+    error.hint = "give it a delegated cgroup or a pid namespace (Linux 6.14 or newer where root calls), call as an ordinary user, or let the "
                  "policy say \"prefer\"";
     return tl::unexpected(std::move(error));
   };
@@ -366,7 +374,7 @@ Expected<void> demands_met(const Plan& plan, const Launch& launch) {
   if (plan.demanded.contains(Layer::mount_namespace) && !unkept(launch).empty()) {
     return part(Layer::mount_namespace, unkept(launch));
   }
-  if (plan.demanded.contains(Layer::tree_kill) && !launch.wanted.namespaces.pid) {
+  if (plan.demanded.contains(Layer::tree_kill) && !launch.wanted.namespaces.pid && !killed_by_cgroup(launch)) {
     return part(Layer::tree_kill, "without a pid namespace it is a sweep");
   }
   return {};
@@ -398,6 +406,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {
     if (watched->failed->step == Step::unshare && attempts.clone_instead()) return std::nullopt;
+    if (watched->failed->step == Step::cgroup && attempts.without_cgroup()) return std::nullopt;
     return retry(layers_of(watched->failed->step, watched->failed->error, launch.wanted.namespaces),
                  step_error(launch, *watched->failed));
   }
@@ -476,7 +485,7 @@ HeadStart start_ahead(const Plan& plan) {
 
 Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last, HeadStart ahead) {
   Attempts attempts(plan);
-  for (int i = 0; i <= kLayerCount; ++i) {  // each failing attempt gives up at least one layer, or unshare(2)
+  for (int i = 0; i < kLayerCount + 2; ++i) {  // each failing attempt gives up at least one layer, unshare(2) or a cgroup
     if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
     auto outcome = attempt(plan, attempts, already, std::move(ahead.launch), last);
     if (!outcome) return tl::unexpected(std::move(outcome.error()));

@@ -30,6 +30,8 @@ constexpr std::int64_t kGraceMs = 80;      // how long the reaper has for the tr
 // nothing else stands between the command and the host's last process.
 constexpr std::int64_t kFirstLookMs = 20, kLookMs = 20;
 constexpr std::int64_t kUnboundFirstLookMs = 4, kUnboundLookMs = 8;
+constexpr std::int64_t kCgroupLookMs = 100;
+constexpr std::int64_t kMaxKills = 8;      // by the kernel, for memory; then the tree goes as a whole, as for the census
 constexpr std::int64_t kLookShare = 10;    // a look may take that part of the time
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
@@ -69,6 +71,7 @@ class Watcher {
         census_(launch.pid, bounds_of(plan, launch)) {
     wall_ = plan.timeout_ms > 0 ? started_ + std::min<std::int64_t>(plan.timeout_ms, INT32_MAX) : INT64_MAX;
     if (plan.stdin_plan.kind == StdinPlan::Kind::text) feed_ = plan.stdin_plan.text;
+    if (launch.limits.cgroup) look_at_ = started_ + kCgroupLookMs;
     if (launch.limits.counted) look_at_ = started_ + (launch.limits.unbound_processes ? kUnboundFirstLookMs : kFirstLookMs);
   }
 
@@ -93,10 +96,11 @@ class Watcher {
     }
     if (ended_at_ == 0) ended_at_ = now_ms();
     seen_.duration_ms = ended_at_ - started_;
-    seen_.over_limit = census_.over_limit();
+    if (!launch_.limits.cgroup) seen_.over_limit = census_.over_limit();
     seen_.counted = census_.looked();
     seen_.memory_kib = census_.memory_kib();
     seen_.most_processes = census_.most_processes();
+    if (launch_.limits.cgroup) (void)ask_cgroup();
     seen_.out = out_.capture.take();
     seen_.err = err_.capture.take();
     return std::move(seen_);
@@ -288,12 +292,24 @@ class Watcher {
   bool running() const { return ended_at_ == 0 && kill_at_ == INT64_MAX; }
 
   void count_tree(std::int64_t now) {
-    if (census_.look()) {
+    if (too_much()) {
       seen_.stopped_over_limit = true;
       stop_tree();
     }
     const std::int64_t took = now_ms() - now;
-    look_at_ = now + std::max(launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs, took * kLookShare);
+    const std::int64_t pause = launch_.limits.cgroup ? kCgroupLookMs : launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs;
+    look_at_ = now + std::max(pause, took * kLookShare);
+  }
+
+  // Whether the tree has to end: because it has too much, or takes it again and again.
+  bool too_much() { return launch_.limits.cgroup ? ask_cgroup() > kMaxKills : census_.look(); }
+
+  std::int64_t ask_cgroup() {
+    const CgroupEvents events = launch_.limits.cgroup->events();
+    seen_.by_kernel = true;
+    if (events.killed > 0) seen_.over_limit = "memory";
+    if (events.refused > 0) seen_.most_processes = plan_.limits.processes;
+    return events.killed;
   }
 
   // End of file on the lifeline tells the reaper to kill the tree; it then still reports usage.

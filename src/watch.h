@@ -24,6 +24,7 @@ struct Watched {
   bool counted = false;           // at least once; then:
   std::int64_t memory_kib = 0;    // anonymous, of the tree, at the last look
   std::int64_t most_processes = 0;
+  bool by_kernel = false;         // memory and processes were limited by a cgroup, which tells what was too much
   int cancelled = 0;              // signal
   bool lingering = false;         // the tree could not be reaped in time (uninterruptible sleep)
   std::int64_t duration_ms = 0;

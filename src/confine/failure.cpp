@@ -86,6 +86,7 @@ std::string step_name(Step step) {
     case Step::capabilities: return "capabilities";
     case Step::subreaper: return "subreaper";
     case Step::command_fork: return "command_fork";
+    case Step::cgroup: return "cgroup";
     case Step::session: return "session";
     case Step::stdio: return "stdio";
     case Step::cwd: return "cwd";

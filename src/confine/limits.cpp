@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "confine/census.h"
 
@@ -16,6 +17,7 @@ namespace safe_exec {
 namespace {
 
 constexpr std::int64_t kMiB = 1024 * 1024;
+constexpr std::int64_t kLeastMemoryMib = 8;  // of a cgroup
 
 // Hard limits of the caller are never raised.
 void add(LimitPlan& plan, __rlimit_resource resource, std::uint64_t soft, std::uint64_t hard) {
@@ -61,11 +63,11 @@ void limit_memory(LimitPlan& plan, std::int64_t memory_mib) {
   // Data, not address space: node, go and java reserve far more than they use and die under RLIMIT_AS. RLIMIT_DATA
   // counts private writable memory since Linux 4.7. Where the whole tree is counted, that count decides; one process
   // may reserve twice as much, so that who takes too much is met by the count and not told apart by luck.
-  add_if(plan, RLIMIT_DATA, memory_mib, plan.counted ? 2 * kMiB : kMiB);
+  add_if(plan, RLIMIT_DATA, memory_mib, plan.counted || plan.cgroup ? 2 * kMiB : kMiB);
 }
 
 void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& namespaces) {
-  if (processes <= 0) return;
+  if (processes <= 0 || plan.cgroup) return;
   if (::getuid() == 0) {  // the kernel exempts the outer root from RLIMIT_NPROC, also inside a user namespace
     if (namespaces.pid && own_pid_max()) {
       plan.pid_max = std::to_string(300 + processes + 1);  // 300 numbers are reserved; the reaper takes one
@@ -85,6 +87,13 @@ void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& 
   add_if(plan, RLIMIT_NPROC, processes + others, 1);
 }
 
+// Where rlimits and the pid namespace leave something open, be it the end of the tree, or must leave nothing.
+bool wants_cgroup(const Plan& plan, const Namespaces& namespaces) {
+  if (plan.limits.memory_mib <= 0 && plan.limits.processes <= 0) return false;
+  if (!namespaces.pid || plan.demanded.contains(Layer::limits)) return true;
+  return ::getuid() == 0 ? !own_pid_max() : !namespaces.user;
+}
+
 }  // namespace
 
 std::string unbound_processes(const LimitPlan& plan) {
@@ -100,13 +109,26 @@ LimitPlan plan_descriptors(std::int64_t open_files) {
   return plan;
 }
 
-LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces) {
+std::optional<Cgroup> make_cgroup(const Plan& plan, const Namespaces& namespaces) {
+  if (!wants_cgroup(plan, namespaces)) return std::nullopt;
+  const EffectiveLimits& asked = plan.limits;
+  // Files in memory are counted there, and those of the private /tmp have a limit of their own. What executes a program
+  // takes some too: when it is not to be had the kernel kills, and until then the command shares safe-exec's memory.
+  constexpr std::int64_t kMost = INT64_MAX / kMiB / 2;
+  const std::int64_t tmp_mib = plan.tmp == Tmp::none ? 0 : std::min(asked.tmp_mib, kMost);
+  const std::int64_t memory_mib = std::clamp(asked.memory_mib, kLeastMemoryMib, kMost) + tmp_mib;
+  return Cgroup::make({asked.memory_mib > 0 ? memory_mib * kMiB : 0, asked.processes});
+}
+
+LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces, std::optional<Cgroup> cgroup) {
   LimitPlan plan = plan_descriptors(asked.open_files);
   if (asked.cpu_s > 0) {  // SIGXCPU at the soft limit, SIGKILL a second later
     const auto seconds = static_cast<std::uint64_t>(asked.cpu_s);
     add(plan, RLIMIT_CPU, seconds, seconds + 1);
   }
-  plan.counted = (asked.memory_mib > 0 || asked.processes > 0) && Census::possible();
+  plan.cgroup = std::move(cgroup);
+  if (plan.cgroup) plan.detail = "memory and processes are limited by a cgroup";
+  plan.counted = !plan.cgroup && (asked.memory_mib > 0 || asked.processes > 0) && Census::possible();
   limit_memory(plan, asked.memory_mib);
   add_if(plan, RLIMIT_FSIZE, asked.file_mib, kMiB);
   limit_processes(plan, asked.processes, namespaces);

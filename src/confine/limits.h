@@ -1,11 +1,13 @@
-// Level 3. Resource limits of the command: rlimits, and a process limit of the pid namespace's own where rlimits count
-// for nothing.
+// Level 3. Resource limits of the command: rlimits, and where these count for nothing a cgroup, or a process limit of the
+// pid namespace's own.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "child.h"
+#include "confine/cgroup.h"
 #include "confine/namespaces.h"
 #include "model.h"
 
@@ -18,12 +20,16 @@ struct LimitPlan {
   bool partial = false; // less than the plan says
   bool counted = false;           // the tree's memory and processes can be counted while it runs
   bool unbound_processes = false; // the kernel refuses none
+  std::optional<Cgroup> cgroup;   // limits memory and processes of the whole tree
 };
 
 // The limit of descriptors alone, which is set even where no other is: 0 for none of the policy's.
 [[nodiscard]] LimitPlan plan_descriptors(std::int64_t open_files);
 // What to say where the kernel refuses no process.
 [[nodiscard]] std::string unbound_processes(const LimitPlan& plan);
-[[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces);
+// The cgroup that the command is to be born in; nullopt: there is none. It is looked for only where without it something
+// would hold in part, or the policy demands the limits: making one costs more than the rest of a start.
+[[nodiscard]] std::optional<Cgroup> make_cgroup(const Plan& plan, const Namespaces& namespaces);
+[[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces, std::optional<Cgroup> cgroup);
 
 }  // namespace safe_exec
