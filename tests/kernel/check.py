@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+import cgroups
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 READABLE = {"path": "read", "within": ["${start_dir}"]}
 POLICY = {"version": 1, "name": "probe",
@@ -32,17 +34,20 @@ def initramfs(build, path):
     for name in ("bin", "proc", "sys", "dev", "tmp"):
         os.makedirs(os.path.join(root, name))
     shutil.copy("/bin/busybox", root + "/bin/busybox")
-    for name in "sh mount mkdir ifconfig rm cp chown chmod sleep nc cat kill poweroff start-stop-daemon".split():
+    for name in "sh mount mkdir ifconfig rm cp chown chmod sleep nc cat kill poweroff start-stop-daemon ls ps grep".split():
         os.symlink("busybox", os.path.join(root, "bin", name))
     shutil.copy(os.path.join(build, "safe-exec"), root + "/bin/safe-exec")
-    shutil.copy(os.path.join(build, "tests", "probe"), root + "/bin/probe")
-    shutil.copy(os.path.join(HERE, "init"), root + "/init")
+    for name in ("probe", "refuse"):
+        shutil.copy(os.path.join(build, "tests", name), os.path.join(root, "bin", name))
+    for name in ("init", "cgroups"):
+        shutil.copy(os.path.join(HERE, name), os.path.join(root, name))
     os.chmod(root + "/init", 0o755)
+    cgroups.write(root + "/cases")
     os.mkdir(root + "/etc")
     with open(root + "/etc/passwd", "w") as f:
-        f.write("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
+        f.write("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\nagents:x:12345:12345::/:/bin/sh\n")
     with open(root + "/etc/group", "w") as f:
-        f.write("root:x:0:\nuser:x:1000:\n")
+        f.write("root:x:0:\nuser:x:1000:\nagents:x:12345:\n")
     with open(root + "/policy.json", "w") as f:
         json.dump(POLICY, f)
     with open(path, "wb") as out:
@@ -51,23 +56,27 @@ def initramfs(build, path):
 
 
 def boot(kernel, ramfs, parameters):
-    """{(situation, uid): (result, doctor)}"""
-    # By software: a machine inside of a machine may have no virtualization, or one that hangs.
-    argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "768", "-nographic", "-no-reboot", "-nic", "none",
-            "-kernel", kernel, "-initrd", ramfs, "-append", "console=ttyS0 quiet panic=-1 " + parameters]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+    """{(situation, uid): (result, doctor)}, and {case: lines} of cgroups.py"""
+    # By software: a machine inside of a machine may have no virtualization, or one that hangs. Its clock counts its own
+    # instructions and waits for nothing, so that no limit of time depends on how busy this host is.
+    argv = ["qemu-system-x86_64", "-accel", "tcg", "-icount", "shift=2,sleep=off", "-cpu", "max", "-m", "768", "-nographic", "-no-reboot", "-nic", "none",
+            "-kernel", kernel, "-initrd", ramfs, "-append", "console=ttyS0 quiet panic=-1 no_timer_check " + parameters]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
     text = done.stdout.decode("utf-8", "replace").replace("\r", "")
     if "=== end" not in text:
         sys.exit("the machine did not come to the end:\n" + text[-4000:])
-    answers = {}
+    answers, cases = {}, {}
     for part in text.split("=== ")[1:-1]:
         head, *lines = part.splitlines()
+        if head.startswith("cgroup "):
+            cases[head.split()[1]] = lines
+            continue
         name, uid = head.split()
         objects = [json.loads(line) for line in lines if line.startswith('{"schema"')]
         if len(objects) != 2:
             sys.exit("no two answers for %s: %s" % (head, part[-2000:]))
         answers[name, int(uid)] = objects
-    return answers
+    return answers, cases
 
 
 def problems(result, doctor, lost, open_too, abi):
@@ -97,8 +106,9 @@ def main():
     ramfs = os.path.join(work, "initramfs")
     initramfs(build, ramfs)
     bad = 0
-    for parameters, abi in (("", 2), ("lsm=yama", 0)):
-        for (name, uid), (result, doctor) in boot(kernel, ramfs, parameters).items():
+    for parameters, abi in (("test_cgroups=1", 2), ("lsm=yama", 0)):
+        answers, cases = boot(kernel, ramfs, parameters)
+        for (name, uid), (result, doctor) in answers.items():
             lost = (NO_NAMESPACES if name != "plain" else set()) | ({"landlock"} if abi == 0 else set())
             if lost >= NO_NAMESPACES | {"landlock"}:  # nothing is left: refused, with a remedy
                 error = result["error"] or {}
@@ -107,6 +117,12 @@ def main():
                 found = problems(result, doctor, lost, NO_NAMESPACE_OPEN if name != "plain" else UNCOUNTED if uid == 0 else set(), abi)
             bad += bool(found)
             print("%s Linux %s %s, %s, uid %d" % ("FAIL" if found else "ok", doctor["kernel"], parameters, name, uid), *found, sep="\n    ")
+        if abi and cases.keys() != cgroups.CASES.keys():
+            sys.exit("not run: %s" % (cgroups.CASES.keys() - cases.keys()))
+        for name, lines in cases.items():
+            found = cgroups.problems(name, lines)
+            bad += bool(found)
+            print("%s cgroup %s" % ("FAIL" if found else "ok", name), *found, sep="\n    ")
     sys.exit(1 if bad else 0)
 
 
