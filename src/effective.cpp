@@ -78,6 +78,7 @@ Effective effective_settings(const Command& command, const std::vector<const Nod
     settings.layers[layer] = default_requirement(layer);
   }
   if (command.defaults) replace_shared(settings, *command.defaults);
+  settings.kept = settings.read_only;
   for (const Node* node : nodes) {
     replace_shared(settings, *node);
     replace(settings.cwd, node->cwd);

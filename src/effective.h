@@ -22,6 +22,7 @@ struct Effective {
   std::int64_t timeout_ms = 30000, stdout_bytes = 50000, stderr_bytes = 10000;
   EffectiveLimits limits;
   const std::vector<Root>*read = nullptr, *write = nullptr, *read_only = nullptr, *exec = nullptr, *unix_sockets = nullptr;
+  const std::vector<Root>* kept = nullptr;  // read_only of the defaults, which no nearer one lifts for what a request names
   bool exec_self = false;
   Network network;
   Proc proc = Proc::none;

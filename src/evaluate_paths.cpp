@@ -118,9 +118,10 @@ bool Evaluation::is_denied(std::string_view path) const {
 }
 
 bool Evaluation::is_read_only(std::string_view path) const {
-  return std::any_of(plan_.read_only.begin(), plan_.read_only.end(), [&](const ReadOnlyPath& kept) {
+  const auto holds = [path](const ReadOnlyPath& kept) {
     return path.starts_with(kept.path) && (path.size() == kept.path.size() || kept.path == "/" || path[kept.path.size()] == '/');
-  });
+  };
+  return std::any_of(plan_.read_only.begin(), plan_.read_only.end(), holds) || std::any_of(kept_.begin(), kept_.end(), holds);
 }
 
 // A glob below a variable protects the directory under both of its names: as configured, and as resolved.

@@ -47,6 +47,11 @@ ValueResult Evaluation::enter(std::string_view text, const std::vector<Root>& wi
     return fail(code, std::move(entered.error().expected));
   }
   if (is_denied(entered->path) || is_denied(given)) return fail(DenialCode::path_denied, "");
+  // There even git takes names for those of files: git -C .git apply.
+  const bool writes = settings_.write != nullptr && !settings_.write->empty();
+  if (writes && is_read_only(entered->path)) {
+    return fail(DenialCode::cwd_not_allowed, "a directory that sandbox.read_only of the policy does not name");
+  }
   plan_.cwd = std::move(entered->path);
   plan_.cwd_fd = std::move(entered->fd);
   return std::string(text);
@@ -56,6 +61,9 @@ Step Evaluation::enter_cwd() {
   expand_deny_globs();
   if (settings_.read_only != nullptr) {
     for (const Root& root : *settings_.read_only) std::ranges::move(resolver_.read_only(root), std::back_inserter(plan_.read_only));
+  }
+  if (settings_.kept != nullptr && settings_.kept != settings_.read_only) {
+    for (const Root& root : *settings_.kept) std::ranges::move(resolver_.read_only(root), std::back_inserter(kept_));
   }
   // Whatever the resolver was used for before, this request starts where safe-exec was started.
   PathResult<PathResolver::Directory> start = resolver_.enter(std::nullopt, {});

@@ -125,6 +125,7 @@ class Evaluation {
   Reading reading_;
   std::vector<const Node*> nodes_;
   Effective settings_;
+  std::vector<ReadOnlyPath> kept_;  // what a request names for writing, or as its cwd where it may write, lies in none
   std::vector<Grant> pending_;  // of the value that is being matched; granted only when the whole value is accepted
   std::vector<Carried> carried_;
   int wrapped_at_ = 0;  // token that names the command inside; 0: there is none

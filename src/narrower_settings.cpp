@@ -113,8 +113,10 @@ void compare_sandbox(Settings& out, const Effective& own, const Effective& base,
   compare_roots(out, "read", own.read, base.read, sides);
   compare_roots(out, "write", own.write, base.write, sides);
   const std::vector<Root> none;
-  std::string reason = missing_read_only(own.read_only == nullptr ? none : *own.read_only,
-                                         base.read_only == nullptr ? none : *base.read_only, sides);
+  std::vector<Root> named = own.read_only == nullptr ? none : *own.read_only;
+  std::string reason = missing_read_only(named, base.read_only == nullptr ? none : *base.read_only, sides);
+  if (own.kept != nullptr) named.insert(named.end(), own.kept->begin(), own.kept->end());
+  if (reason.empty()) reason = missing_read_only(named, base.kept == nullptr ? none : *base.kept, sides);
   if (!reason.empty()) out.push_back({{"sandbox", "read_only"}, "read_only: " + reason});
   compare_roots(out, "exec", own.exec, base.exec, sides);
   compare_roots(out, "unix_sockets", own.unix_sockets, base.unix_sockets, sides);

@@ -165,6 +165,21 @@ class ReadOnly(SandboxTest):
         _, result = self.run_json(policy, ["dash", "-c", "echo x > .git/config && echo end"])
         self.assertEqual(result["stdout"], "end\n", result)
 
+    def test_what_a_node_lifts_is_still_named_by_no_request(self):
+        os.symlink(".git", os.path.join(self.ws, "g"))
+        defaults = {"sandbox": {"read_only": ["${start_dir}/.git"]}}
+        slot = {"name": "f", "type": {"path": "write", "within": ["${start_dir}"], "missing": True}}
+        for sandbox in ({"read_only": []}, {"read_only": [], "write": ["${start_dir}"]}):
+            node = {"path": "/usr/bin/touch", "operands": [slot], "sandbox": sandbox, "cwd": ["${start_dir}"], "options": {"-C": {"value": {"path": "read", "within": ["${start_dir}"]}, "chdir": True}}}
+            policy = self.policy({"touch": node}, defaults=defaults)
+            for name in (".git/hooks/z", "g/hooks/z", "sub/../.git/z"):
+                self.assertEqual(self.run_json(policy, ["touch", name])[1]["denied"]["code"], "path_denied")
+            inside = "cwd_not_allowed" if "write" in sandbox else "path_denied"  # the directory, or the file in it
+            for argv, cwd in ((["touch", "z"], ".git"), (["touch", "z"], "g/hooks"), (["touch", "-C", ".git", "z"], "."), (["touch", "-C", "g", "z"], ".")):
+                self.assertEqual(self.run_json(policy, argv, "--cwd", cwd)[1]["denied"]["code"], inside, (argv, cwd))
+            self.assertTrue(self.run_json(policy, ["touch", "old"])[1]["success"])
+        self.assertEqual(sorted(os.listdir(os.path.join(self.ws, ".git"))), ["HEAD", "config", "hooks"])
+
 
 if __name__ == "__main__":
     main()

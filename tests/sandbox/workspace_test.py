@@ -157,7 +157,7 @@ open("made", "w").write("x")
         self.assertEqual(self.read(".git/config"), config)
         self.assertFalse(any(self.exists(name) for name in (".git/hooks/pre-commit", ".git/x", ".git/hooks/x", "hard")))
 
-    def test_git_itself_takes_no_hook_or_setting_from_a_patch(self):
+    def test_git_itself_takes_no_hook_or_setting_from_a_patch_or_a_move(self):
         self.done("git", "init", "-q")
         os.symlink(".git", os.path.join(self.ws, "g"))
         hook = ("diff --git a/hooks/post-commit b/hooks/post-commit\nnew file mode 100755\n--- /dev/null\n+++ b/hooks/post-commit\n"
@@ -166,14 +166,16 @@ open("made", "w").write("x")
         self.write("ws/other", "[core]\n\tfsmonitor = ./evil\n")
         self.write("ws/base", self.read(".git/config"))
         config = self.read(".git/config")
-        for cwd, argv in ((".", ["git", "-C", ".git", "apply", "../hook.patch"]), (".git", ["git", "apply", "../hook.patch"]),
+        self.done("git", "add", "other")
+        for cwd, argv in ((".", ["git", "mv", "other", "g/hooks"]), (".", ["git", "mv", "-f", "other", "g/config"]), (".", ["git", "mv", "other", "g"]),
+                          (".", ["git", "-C", ".git", "apply", "../hook.patch"]), (".git", ["git", "apply", "../hook.patch"]),
                           (".", ["git", "apply", "--directory=.git", "hook.patch"]), (".", ["git", "apply", "--directory=g", "hook.patch"]),
                           (".", ["git", "-C", ".git", "merge-file", "config", "../base", "../other"]), (".git", ["git", "merge-file", "config", "../base", "../other"]),
                           (".", ["git", "merge-file", "g/config", "base", "other"])):
             with self.subTest(cwd=cwd, argv=argv):  # git apply may say that it succeeded
                 self.run_workspace(argv, "--cwd", cwd)
                 self.assertEqual(self.read(".git/config"), config)
-                self.assertFalse(self.exists(".git/hooks"))
+                self.assertFalse(self.exists(".git/hooks") or self.exists(".git/other"))
         self.done("git", "apply", "hook.patch")
         self.assertTrue(self.exists("hooks/post-commit"))
 

@@ -330,6 +330,11 @@ TEST_CASE("narrower: defaults and deny_paths are pointed at where they stand") {
   const auto globs = [&](const std::string& list) { return with(R"("deny_paths": [)" + list + "]"); };
   check_rows({{with(R"("timeout_ms": 40000)"), with(""), "/defaults/timeout_ms", "c: timeout_ms is 40000"},
               {with(R"("sandbox": {"tmp": "private"})"), with(""), "/defaults/sandbox/tmp", "tmp"},
+              {whole(node(R"("sandbox": {"read_only": []})")),
+               whole(node(R"("sandbox": {"read_only": []})"), R"("defaults": {"sandbox": {"read_only": ["/a"]}}, )"), "/commands/c/sandbox/read_only",
+               "the base keeps /a from being written"},
+              {whole(node(R"("sandbox": {"read_only": ["/a"]})")),
+               whole(node(R"("sandbox": {"read_only": []})"), R"("defaults": {"sandbox": {"read_only": ["/a"]}}, )"), "-", ""},
               {globs(R"("**/.env")"), globs(R"("**/.env", "/x")"), "/defaults/deny_paths", "the base denies /x"},
               {with(""), globs(R"("/x")"), "/defaults", "the base denies /x"},
               {globs(R"("/x", "/y")"), globs(R"("/x")"), "-", ""},
