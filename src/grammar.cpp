@@ -88,6 +88,15 @@ bool is_numeric(std::string_view token) {
          token.find_first_not_of("0123456789", 1) == std::string_view::npos;
 }
 
+bool is_negative_number(std::string_view token) {
+  if (token.size() < 2 || token.size() > 32 || token[0] != '-') return false;
+  const std::size_t point = token.find('.');
+  const std::string_view whole = token.substr(1, point == std::string_view::npos ? point : point - 1);
+  const std::string_view part = point == std::string_view::npos ? std::string_view() : token.substr(point + 1);
+  const auto digits = [](std::string_view text) { return text.find_first_not_of("0123456789") == std::string_view::npos; };
+  return digits(whole) && digits(part) && !(whole.empty() && part.empty());
+}
+
 class Reader {
  public:
   Reader(std::span<const std::string> argv, const AcceptsValue& accepts) : argv_(argv), accepts_(accepts) {}
@@ -137,6 +146,7 @@ class Reader {
       return operand();
     }
     if (text == "--") return end_options();
+    if (at_ == 1 && begins_traditional(text)) return traditional(text);
     if (text.size() > 1 && text[0] == '-') return option(text);
     return word(text);
   }
@@ -206,13 +216,47 @@ class Reader {
     return text[0] != '-' || !reading_.operands.empty() || find_option(text, &level) == nullptr;
   }
 
+  bool begins_traditional(const std::string& text) const {
+    return node().traditional_options && !text.empty() && text[0] != '-' && find_subcommand(node(), text) == nullptr;
+  }
+
+  // The first word of tar(1) without a dash: every letter is an option, and the values of those that take one are the
+  // words behind it, in the order of the letters.
+  Checked traditional(const std::string& text) {
+    const std::size_t word_at = at_;
+    std::size_t next = at_ + 1;
+    for (const char c : text) {
+      const std::string name{'-', c};
+      std::size_t level = 0;
+      const Option* letter = find_option(name, &level);
+      if (letter == nullptr) return unknown_option(text, name);
+      if (reading_.terminal) return after_terminal();
+      std::vector<std::string> values;
+      std::vector<int> indexes;
+      for (std::size_t i = 0; i < letter->values.size() && !letter->optional; ++i) {
+        if (next == argv_.size()) return missing_value(*letter, word_at);
+        at_ = next++;
+        if (Checked fits = check_value(*letter, argv_[at_]); !fits) return fits;
+        add_next(values, indexes);
+      }
+      at_ = word_at;
+      if (Checked kept = keep(*letter, level, std::move(values), std::move(indexes)); !kept) return kept;
+    }
+    at_ = next;
+    return {};
+  }
+
   // POLICY.md 3.3, in its order: (a) a listed name, (b) a number, (c) letter by letter.
   Checked option(const std::string& text) {
+    std::size_t level = 0;
+    if (node().negative_numbers && is_negative_number(text) && find_option(text, &level) == nullptr &&
+        find_numeric(&level) == nullptr) {
+      return operand();
+    }
     if (!syntax().permute && !reading_.operands.empty()) {
       return refuse(DenialCode::option_after_operand, "options of " + here() + " stand before its operands",
                     node().place, at_);
     }
-    std::size_t level = 0;
     if (const Option* named = find_option(text, &level)) return take(*named, level, std::nullopt);
     const std::size_t equals = text.find('=');
     if (is_long(text) && equals != std::string::npos) {

@@ -261,6 +261,8 @@ struct Node {
   std::optional<SyntaxName> syntax;
   std::optional<bool> permute, end_of_options, short_equals;
   std::optional<Spelling> spelling;
+  bool traditional_options = false;  // of a command: tar xzf FILE
+  bool negative_numbers = false;     // -1 and -0.5 are operands where no option is named so
   std::vector<Option> options;  // "use"d sets are already joined in
   std::optional<std::vector<Slot>> operands;
   std::optional<std::int64_t> max_args;

@@ -142,6 +142,12 @@ class Walk {
         a.short_equals != b.short_equals || reads_as(a.name) != reads_as(b.name)) {
       add(nearest(own.nodes, {"syntax"}), here + ": the base has another syntax");
     }
+    if (mine.traditional_options && !theirs.traditional_options) {
+      add(below(mine.place, {"traditional_options"}), here + ": in the base the first word is not read as letters");
+    }
+    if (mine.negative_numbers && !theirs.negative_numbers) {
+      add(below(mine.place, {"negative_numbers"}), here + ": in the base negative numbers are no operands");
+    }
     if (mine.inject.value_or(std::vector<std::string>()) != theirs.inject.value_or(std::vector<std::string>())) {
       add(below(mine.place, {"inject"}), here + ": the base injects something else");
     }

@@ -194,13 +194,14 @@ void postpone(PolicyContext& /*context*/, const Item& item, Node& /*out*/) {
 }
 
 using NodeField = Field<Node, PolicyContext>;
-constexpr std::array<NodeField, 27> kNodeFields{{
+constexpr std::array<NodeField, 28> kNodeFields{{
     {"syntax", [](PolicyContext&, const Item& v, Node& out) { out.syntax = read_enum<SyntaxName>(v, kSyntaxNames); }},
     {"permute", [](PolicyContext&, const Item& v, Node& out) { out.permute = read_bool(v); }},
     {"end_of_options", [](PolicyContext&, const Item& v, Node& out) { out.end_of_options = read_bool(v); }},
     {"spelling",
      [](PolicyContext&, const Item& v, Node& out) { out.spelling = read_enum<Spelling>(v, kSpellingNames); }},
     {"short_equals", [](PolicyContext&, const Item& v, Node& out) { out.short_equals = read_bool(v); }},
+    {"negative_numbers", [](PolicyContext&, const Item& v, Node& out) { out.negative_numbers = read_bool(v); }},
     {"options", [](PolicyContext& c, const Item& v, Node& out) { read_options(c, v, out.options); }},
     {"use", [](PolicyContext& c, const Item& v, Node& out) { use_option_sets(c, v, out.options); }},
     {"operands", [](PolicyContext& c, const Item& v, Node& out) { out.operands = read_operands(c, v); }},
@@ -272,13 +273,15 @@ void read_effects(PolicyContext& /*context*/, const Item& item, Command& out) {
 
 void nothing(PolicyContext& /*context*/, const Item& /*item*/, Command& /*out*/) {}  // LocalNames reads it before
 
-constexpr std::array<Field<Command, PolicyContext>, 8> kCommandFields{{
+constexpr std::array<Field<Command, PolicyContext>, 9> kCommandFields{{
     {"path", read_path},
     {"trust", [](PolicyContext&, const Item& v, Command& out) { out.trust = read_enum<Trust>(v, kTrustNames); }},
     {"sha256", read_digests},
     {"exec_by", [](PolicyContext&, const Item& v, Command& out) { out.exec_by = read_enum<ExecBy>(v, kExecByNames); }},
     {"description", [](PolicyContext&, const Item& v, Command& out) { out.node.description = read_string(v); }},
     {"effects", read_effects},
+    {"traditional_options",
+     [](PolicyContext&, const Item& v, Command& out) { out.node.traditional_options = read_bool(v); }},
     {"types", nothing},
     {"option_sets", nothing},
 }};
@@ -376,7 +379,8 @@ void check_no_separator(const Item& item, const Node& node, std::string_view syn
 // Where no word is read there is nothing to list, and nothing that could be switched on or off.
 void check_raw(const Item& item) {
   for (const std::string_view key :
-       {"options", "use", "inject", "subcommands", "permute", "end_of_options", "spelling", "short_equals"}) {
+       {"options", "use", "inject", "subcommands", "permute", "end_of_options", "spelling", "short_equals",
+        "traditional_options", "negative_numbers"}) {
     const std::optional<Item> at = item.member(key);
     if (!at) continue;
     refuse(*at,
