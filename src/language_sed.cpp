@@ -134,12 +134,37 @@ class ScriptReader {
       case 't':
       case 'T':
         return label(name, line) && end_of_command();
+      case 'a':
+      case 'i':
+      case 'c':
+        return added_text(line);
       default:
         if (!is_one_of(name, "=dDgGhHnNpPxz")) {
-          return refuse("a command that only prints: { } = d D g G h H l n N p P q Q s x y z : b t T");
+          return refuse("a command that only prints: { } = a c d D g G h H i l n N p P q Q s x y z : b t T");
         }
         return end_of_command();
     }
+  }
+
+  // The text of a, i and c: the rest of the line, or, behind "\" and a new line, the next lines. A line that ends in "\"
+  // goes on with the next; sed looks for that one in the next -e too, so it must stand here.
+  bool added_text(std::string& line) {
+    next_separator_ = "\n";
+    skip_blanks();
+    if (done() || peek() == '\n') return refuse("the text that a, i or c adds");
+    bool more = true;
+    for (bool first = true; more; first = false) {
+      if (done()) return refuse("no \"\\\" at the end of a text");
+      const std::string_view rest = text_.substr(at_, std::min(text_.find('\n', at_), text_.size()) - at_);
+      const std::size_t last = rest.find_last_not_of('\\');
+      const std::size_t slashes = rest.size() - (last == std::string_view::npos ? 0 : last + 1);
+      more = slashes % 2 == 1;
+      if (first && rest == "\\" && at_ + 1 >= text_.size()) return refuse("the text that a, i or c adds");
+      line += rest;
+      at_ += rest.size();
+      if (more && take('\n')) line += '\n';
+    }
+    return true;
   }
 
   bool comment() {
@@ -213,7 +238,7 @@ class ScriptReader {
     return true;
   }
 
-  // Up to the delimiter, which it takes. As sed does, it does not care for brackets.
+  // Up to the delimiter, which it takes.
   bool part(std::string& line, Part kind) {
     for (;;) {
       if (done() || peek() == '\n') return refuse("a closing delimiter on the same line");
@@ -221,7 +246,44 @@ class ScriptReader {
       line += c;
       if (c == delimiter_) return true;
       if (c == '\\' && !escape(line, kind)) return false;
+      if (c == '[' && kind == Part::regex && !bracket(line)) return false;
     }
+  }
+
+  // Brackets hide the delimiter in GNU sed 4.9, and in older ones they do not: there a bracket that is open at the
+  // delimiter is an error of the regular expression. Where two readers could see its end at different places, a delimiter
+  // in it is refused.
+  bool bracket(std::string& line) {
+    const auto copy = [&] { line += text_[at_++]; };
+    bool odd = false, hides = false;
+    if (peek() == '^') copy();
+    const bool closing_first = peek() == ']';
+    if (closing_first) copy();
+    for (;;) {
+      if (done() || peek() == '\n') return refuse("a bracket that is closed on the same line");
+      const char c = peek();
+      copy();
+      if (c == ']') break;
+      hides = hides || c == delimiter_;
+      odd = odd || c == '[' || c == '\\';
+      if (c == '[' && (closing_first || !bracket_class(line))) return refuse("a class in brackets that is closed");
+      if (c != '\\') continue;
+      if (peek() == ']') return refuse("no \"\\\" in front of the ] that closes a bracket");
+      if (!escape(line, Part::regex)) return false;
+    }
+    return !(hides && (odd || closing_first)) || refuse("in brackets, no delimiter beside ] [ or \\");
+  }
+
+  // What stands behind a "[" in brackets: the rest of [:alpha:], [.a.] or [=a=]; nothing when it stands for itself.
+  bool bracket_class(std::string& line) {
+    const char kind = peek();
+    if (done() || !is_one_of(kind, ":.=")) return true;
+    const std::size_t end = text_.find(std::string{kind, ']'}, at_ + 1);
+    const std::string_view inside = text_.substr(at_, end == std::string_view::npos ? end : end + 2 - at_);
+    if (end == std::string_view::npos || inside.find_first_of("\n\\/") != std::string_view::npos) return false;
+    line += inside;
+    at_ = end + 2;
+    return true;
   }
 
   bool escape(std::string& line, Part kind) {

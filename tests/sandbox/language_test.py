@@ -114,14 +114,14 @@ class Sed(Maker):
 
     def substitution(self):
         d = self.one("/", "/", ",", "#", "|", ":")
-        text = self.one("a", "^b", "[a-c]", "\\(a\\)", "x*", " ", "o\\n")
+        text = self.one("a", "^b", "[a-c]", "[^/]", "[,#|:/]", "[[:alpha:]]", "[]a]", "\\(a\\)", "x*", " ", "o\\n")
         new = self.one("", "Q", "&&", "[&]", "\\n", "\\U&\\E", "\\t", "\\x41", "\\&")
         return "s" + d + text + d + new + d + self.one("", "g", "p", "2", "gp", "I", "i3", "M", "gI")
 
     def command(self, depth=2):
         if depth and self.r.random() < 0.15:
             return self.selector() + "{" + self.script(depth - 1) + self.one("", ";", "\n", " ") + "}"
-        return self.selector() + self.one("p", "=", "d", "D", "n", "N", "g", "G", "h", "H", "x", "P", "l", "l 20", "z", "y/abc/xyz/", "y,a\\n,\\t\\\\,",
+        return self.selector() + self.one("p", "=", "d", "D", "n", "N", "g", "G", "h", "H", "x", "P", "l", "l 20", "z", "a one\n", "i\\  two\n", "c\\\nthree\\\nfour\n", "y/abc/xyz/", "y,a\\n,\\t\\\\,",
                                           self.substitution(), self.substitution(), self.substitution())
 
     def script(self, depth=2):

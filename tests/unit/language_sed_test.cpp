@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 using safe_exec::read_sed;
 
@@ -64,17 +65,64 @@ TEST_CASE("sed-print: a script is rebuilt in one spelling") {
   }
 }
 
-TEST_CASE("sed-print: a bracket does not hide a delimiter from sed, and so not from us") {
-  CHECK(rebuilt("/[/]/p").empty());    // the expression is "[": then "]" is no command
-  CHECK(rebuilt("s/[/]/x/").empty());  // s with "[" and "]", and "x/" behind it
+TEST_CASE("sed-print: brackets hide a delimiter where every version of sed sees their end at one place") {
+  CHECK(rebuilt("/[/]/p") == "/[/]/p");
+  CHECK(rebuilt("s/[/]/x/") == "s/[/]/x/");
+  CHECK(rebuilt("s/[^/]*$//") == "s/[^/]*$//");
+  CHECK(rebuilt("s,[a,b],x,g") == "s,[a,b],x,g");
+  CHECK(rebuilt("\\,[,],d") == "\\,[,],d");
   CHECK(rebuilt("s/[\\/]/x/") == "s/[\\/]/x/");
-  CHECK(rebuilt("s/[^/]*w x/y/").empty());
+  CHECK(rebuilt("s/[][]/x/").empty());
+  CHECK(rebuilt("s/[]]/x/") == "s/[]]/x/");
+  CHECK(rebuilt("s/[[]/x/") == "s/[[]/x/");
+  CHECK(rebuilt("s/[[:alpha:]_]/x/") == "s/[[:alpha:]_]/x/");
+  CHECK(rebuilt("s/[]/]/x/").empty());
+  CHECK(rebuilt("s/[[/]/x/").empty());
+  CHECK(rebuilt("s/[[:alpha:]/]/x/").empty());
+  CHECK(rebuilt("s/[[:a/b:]]/x/").empty());
+  CHECK(rebuilt("s/[[:alpha]/x/").empty());
+  CHECK(rebuilt("s/[\\]/x/").empty());
+  CHECK(rebuilt("s/[\\n/]/x/").empty());
+  CHECK(rebuilt("s/[a/x/").empty());
+  CHECK(rebuilt("s/[a\n]/x/").empty());
+  CHECK(rebuilt("s/[/]/;s/w evil/x/").empty());  // sed 4.9 reads the flag w here
+  CHECK(rebuilt("/[/]/w evil/p").empty());
+  CHECK(rebuilt("y/[/]/") == "y/[/]/");  // y has no brackets
+  CHECK(rebuilt("s/a/[/") == "s/a/[/");
   CHECK(rebuilt("s|a\\|b|c|").empty());  // versions differ in what an escaped special delimiter means
   CHECK(rebuilt("s+a\\+b+c+").empty());
   CHECK(rebuilt("s.a.b.").empty());
   CHECK(rebuilt("s\\a\\b\\").empty());
   CHECK(rebuilt("sxaxbx").empty());
   CHECK(rebuilt("s a b ").empty());
+}
+
+TEST_CASE("sed-print: the text of a, i and c is the rest of the line, and nothing else") {
+  const std::vector<std::pair<std::string, std::string>> kScripts{
+      {"a x", "ax"},
+      {"1i hello; w evil", "1ihello; w evil"},
+      {"/x/,/y/c  new", "/x/,/y/cnew"},
+      {"$a\\  two blanks", "$a\\  two blanks"},
+      {"i\\x", "i\\x"},
+      {"a\\\nclassic\np", "a\\|classic|p"},
+      {"a one\\\ntwo\nd", "aone\\|two|d"},
+      {"a one\\\\\nd", "aone\\\\|d"},
+      {"/x/{a foo\n};p", "/x/{afoo|};p"},
+      {"a x\nw", ""},
+      {"a x\nw evil", ""},
+      {"a", ""},
+      {"a  ", ""},
+      {"a\np", ""},
+      {"a\\", ""},
+      {"a\\\n", ""},
+      {"a x\\", ""},
+      {"a x\\\ny\\", ""},
+      {"/x/{a foo}", ""},
+  };
+  for (const auto& [script, expected] : kScripts) {
+    CAPTURE(script);
+    CHECK(rebuilt(script) == expected);
+  }
 }
 
 TEST_CASE("sed-print: nothing that executes, reads or writes a file, whatever stands in front of it or glued to it") {
@@ -113,10 +161,6 @@ TEST_CASE("sed-print: nothing that executes, reads or writes a file, whatever st
                              "=e",
                              "q5w",
                              "F",
-                             "i\\x",
-                             "a x",
-                             "c x",
-                             "1i x",
                              "v",
                              "L",
                              "#n",
