@@ -299,6 +299,7 @@ class Watcher {
     const std::int64_t took = now_ms() - now;
     const std::int64_t pause = launch_.limits.cgroup ? kCgroupLookMs : launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs;
     look_at_ = now + std::max(pause, took * kLookShare);
+    if (look_at_ >= wall_ - took) look_at_ = INT64_MAX;  // none that would make the answer to the time limit late
   }
 
   // Whether the tree has to end: because it has too much, or takes it again and again.
