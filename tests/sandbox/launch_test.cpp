@@ -19,6 +19,11 @@ using namespace safe_exec::test;
 namespace {
 
 constexpr Who kBoth[] = {Who::caller, Who::ordinary};
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kGrowthKib = 64 << 10;  // what was freed is kept for a while, with a shadow
+#else
+constexpr int kGrowthKib = 4 << 10;
+#endif
 
 Plan with_stdin(Plan plan, StdinPlan::Kind kind, std::string text = "") {
   plan.stdin_plan.kind = kind;
@@ -172,7 +177,7 @@ TEST_CASE("launch: a gigabyte of output is counted exactly at flat memory, and i
   CHECK(ran.out_bytes == 1073741824 + 5);
   CHECK(ran.out.size() == 50000);
   CHECK(ran.out_omitted == ran.out_bytes - 50000);
-  CHECK(ran.rss_growth_kib < 4096);
+  CHECK(ran.rss_growth_kib < kGrowthKib);
   CHECK(ran.err == "problem\n");
 }
 
@@ -190,8 +195,8 @@ TEST_CASE("launch: the wall clock ends the whole tree, with and without a pid na
           {who, {}, [] {}});
       CHECK(ran.ending == "timed_out wall");
       CHECK(ran.duration_ms >= 300);
-      CHECK(ran.duration_ms < 1000);  // 400 on a quiet machine
-      CHECK(none_left(mark, 500));
+      CHECK(ran.duration_ms < 1800);  // 400 on a quiet machine
+      CHECK(none_left(mark, 5000));
     }
   }
 }
@@ -207,7 +212,7 @@ TEST_CASE("launch: what outlives the command is ended and does not delay the ans
     CHECK(ran.ending == "exited 0");
     CHECK(ran.out == "done\n");
     CHECK(ran.duration_ms < 2000);
-    CHECK(none_left(mark, 500));
+    CHECK(none_left(mark, 5000));
   }
 }
 
@@ -233,7 +238,7 @@ TEST_CASE("launch: nothing survives the death of safe-exec itself") {
         ::_exit(0);
       }
       (void)::waitpid(outer, nullptr, 0);
-      CHECK(none_left(mark, 1000));
+      CHECK(none_left(mark, 5000));
     }
   }
 }
@@ -242,13 +247,13 @@ TEST_CASE("launch: SIGTERM to safe-exec cancels the run") {
   Host host;
   host.before = [] {
     if (::fork() != 0) return;
-    (void)::usleep(200000);
+    for (int turns = 500; turns > 0 && processes_with("98741") == 0; --turns) (void)::usleep(10000);  // it has started
     (void)::kill(::getppid(), SIGTERM);
     ::_exit(0);
   };
   const Ran ran = run([] { return shell("trap '' TERM; sleep 98741 & sleep 98741"); }, host);
   CHECK(ran.ending == "cancelled 15");
-  CHECK(none_left("98741", 500));
+  CHECK(none_left("98741", 5000));
 }
 
 TEST_CASE("launch: each limit that is reached is named") {
@@ -284,7 +289,7 @@ TEST_CASE("launch: more processes than the limit are refused, for root as well")
         {who, {}, [] {}});
     CHECK_MESSAGE(has(ran.err, "Resource temporarily unavailable"), ran.ending);
     CHECK(!has(ran.out, "none refused"));
-    CHECK(none_left("98751", 500));
+    CHECK(none_left("98751", 5000));
   }
 }
 
