@@ -341,7 +341,7 @@ const AcceptsValue kAccepts = [](const Type& type, std::string_view token) {
 TEST_CASE("grammar: an emitted line is read back as itself, over generated grammars and lines") {
   Dice dice(20240607);
   std::size_t accepted = 0;
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < 1500 / matcher::kOneOf; ++round) {
     Node node = random_node(dice, "prog", 2, {});
     node.syntax = static_cast<SyntaxName>(dice.below(5));
     const Policy policy = policy_of(std::move(node));
@@ -366,13 +366,13 @@ TEST_CASE("grammar: an emitted line is read back as itself, over generated gramm
       CHECK(matcher::joined(second.argv) == matcher::joined(answer.argv));
     }
   }
-  CHECK(accepted > 3000);
+  CHECK(accepted > 3000 / matcher::kOneOf);
 }
 
 TEST_CASE("grammar: getopt_long and pflag read an emitted line as the policy did") {
   Dice dice(977);
   std::size_t compared = 0;
-  for (int round = 0; round < 6000; ++round) {
+  for (int round = 0; round < 6000 / matcher::kOneOf; ++round) {
     Node node;
     node.name = "prog";
     std::set<std::string> used;
@@ -411,7 +411,7 @@ TEST_CASE("grammar: getopt_long and pflag read an emitted line as the policy did
       if (!go) CHECK(text_of(read_by_getopt(root, answer.argv, root.syntax != SyntaxName::gnu)) == text_of(ours));
     }
   }
-  CHECK(compared > 3000);
+  CHECK(compared > 3000 / matcher::kOneOf);
 }
 
 TEST_CASE("grammar: every spelling of one request becomes one argv") {

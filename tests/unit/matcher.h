@@ -15,6 +15,13 @@
 
 namespace safe_exec::matcher {
 
+// Of this many random cases one is tried: sanitized, each takes eight times as long, and the plain build tries all.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr int kOneOf = 4;
+#else
+inline constexpr int kOneOf = 1;
+#endif
+
 class MemoryFiles final : public PolicyFiles {
  public:
   explicit MemoryFiles(std::string text) : text_(std::move(text)) {}
