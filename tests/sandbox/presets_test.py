@@ -76,7 +76,8 @@ class Presets(unittest.TestCase):
                 self.assertEqual((result["outcome"]["type"], result["error"]["step"]), ("failed", step), result)
                 self.assertIn(hint, result["error"]["hint"])
                 self.assertFalse(doctor["healthy"], doctor)
-                self.assertTrue(doctor["error"]["hint"], doctor)
+                if not SANITIZED:  # doctor's probe does not start there, so that it needs less to say that it is not healthy
+                    self.assertTrue(doctor["error"]["hint"], doctor)
 
     def test_docker_with_its_default_profile(self):
         python = [sys.executable, OUTER, "docker"]
