@@ -187,6 +187,8 @@ class Shipped(unittest.TestCase):
         names = [n for n in os.listdir(shipped) if os.path.exists(os.path.join(shipped, n, "policy.json"))]
         self.assertIn("livos", names)
         for name in names:
+            if name == "readonly" and SANITIZED:
+                continue  # workspace includes it
             options = ["--threshold", "100"]
             if name == "readonly":
                 self.assertEqual(self.told(name, *options), "")
@@ -208,7 +210,7 @@ class Shipped(unittest.TestCase):
         return "^(%s)( |$)" % "|".join(re.escape(one.removesuffix(".json")) for one in sorted(of[0] & of[1]))
 
     def test_what_agents_type_is_allowed_and_what_attackers_do_is_not(self):
-        for name in ("readonly", "workspace"):
+        for name in ("workspace",) if SANITIZED else ("readonly", "workspace"):
             tests = os.path.join(SOURCE, "tests/policies", name + ".policy.json")
             done = subprocess.run([BINARY, "policy", "test", os.path.join(SOURCE, "policy", name), tests], capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stdout[:20000] + done.stderr)

@@ -153,7 +153,7 @@ class Policy(SandboxTest):
         shipped = os.path.join(SOURCE, "policy")
         names = [n for n in os.listdir(shipped) if os.path.exists(os.path.join(shipped, n, "policy.json"))]
         self.assertIn("livos", names)
-        for name in names:
+        for name in ["livos"] if SANITIZED else names:  # policy_test_test.py has the others
             status, out, err = self.call(["policy", "test", os.path.join(shipped, name)])
             self.assertEqual(status, 0, (out, err))
 
