@@ -67,6 +67,7 @@ struct ChildPlan {
   const char* cgroup_name;  // from its directory
   bool generated_code;      // memory that was written may be executed
   const sock_fprog* filter;           // null: no seccomp
+  const sock_fprog* mode_filter;      // null: the command writes nothing
   const sock_fprog* fallback_filter;  // null: the other layers leave nothing to it
   size_t own_pid;           // its instruction that is given the command's pid
   struct Observer* observer;  // null: nobody looks at the command's calls

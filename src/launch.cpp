@@ -168,6 +168,11 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
   launch.program = {static_cast<unsigned short>(launch.filter.size()), launch.filter.data()};
   launch.child.filter = &launch.program;
   launch.child.exec_magic = choice.magic;
+  if (writes(plan)) {
+    launch.mode_filter = make_mode_filter();
+    launch.mode_program = {static_cast<unsigned short>(launch.mode_filter.size()), launch.mode_filter.data()};
+    launch.child.mode_filter = &launch.mode_program;
+  }
   const Namespaces& namespaces = launch.wanted.namespaces;
   launch.fallback = {!namespaces.pid && abi_of(launch) < 6, !namespaces.mount && abi_of(launch) < 3};
   if (!launch.fallback.signals && !launch.fallback.truncation) return {};

@@ -37,6 +37,8 @@ struct Launch {
   UniqueFd input, proc;  // the command's stdin where it is no pipe; /proc for the sweep
   std::vector<sock_filter> filter;
   sock_fprog program{};
+  std::vector<sock_filter> mode_filter;
+  sock_fprog mode_program{};
   Fallback fallback;
   std::vector<sock_filter> fallback_filter;
   sock_fprog fallback_program{};

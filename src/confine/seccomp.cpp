@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <cstring>
@@ -115,6 +116,40 @@ std::vector<sock_filter> make_fallback_filter(const Fallback& fallback) {
       {kReturn, 0, 0, fallback.truncation ? kUnknown : SECCOMP_RET_ALLOW},
       {kReturn, 0, 0, SECCOMP_RET_ALLOW},
   };
+}
+
+std::vector<sock_filter> make_mode_filter() {
+  constexpr std::uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kEqual = BPF_JMP | BPF_JEQ | BPF_K, kReturn = BPF_RET | BPF_K;
+  constexpr std::uint16_t kAnyBit = BPF_JMP | BPF_JSET | BPF_K;
+  constexpr std::uint32_t kFirst = offsetof(seccomp_data, args), kNext = 8;
+  constexpr std::uint32_t kMakes = O_CREAT | (O_TMPFILE & ~O_DIRECTORY), kSetId = S_ISUID | S_ISGID;
+  struct Call {
+    std::uint32_t number, mode, flags;  // which argument; flags 0: it always makes or changes a file
+  };
+  constexpr std::uint32_t kFchmodat2 = 452;
+  constexpr Call kCalls[] = {
+#if defined(SYS_open)
+      {SYS_open, 2, 1}, {SYS_creat, 1, 0}, {SYS_mkdir, 1, 0}, {SYS_mknod, 1, 0}, {SYS_chmod, 1, 0},
+#endif
+      {SYS_openat, 3, 2}, {SYS_mkdirat, 2, 0}, {SYS_mknodat, 2, 0}, {SYS_fchmod, 1, 0}, {SYS_fchmodat, 2, 0}, {kFchmodat2, 2, 0},
+  };
+  std::vector<sock_filter> filter{{kLoad, 0, 0, offsetof(seccomp_data, nr)},
+                                  {kEqual, 0, 1, SYS_openat2},
+                                  {kReturn, 0, 0, SECCOMP_RET_ERRNO | ENOSYS}};
+  for (const Call& one : kCalls) {
+    const auto size = static_cast<std::uint8_t>(one.flags > 0 ? 6 : 4);
+    filter.push_back({kEqual, 0, size, one.number});
+    if (one.flags > 0) {
+      filter.push_back({kLoad, 0, 0, kFirst + kNext * one.flags});
+      filter.push_back({kAnyBit, 0, 2, kMakes});
+    }
+    filter.push_back({kLoad, 0, 0, kFirst + kNext * one.mode});
+    filter.push_back({kAnyBit, 1, 0, kSetId});
+    filter.push_back({kReturn, 0, 0, SECCOMP_RET_ALLOW});
+    filter.push_back({kReturn, 0, 0, SECCOMP_RET_ERRNO | EPERM});
+  }
+  filter.push_back({kReturn, 0, 0, SECCOMP_RET_ALLOW});
+  return filter;
 }
 
 }  // namespace safe_exec

@@ -65,6 +65,9 @@ struct Fallback {
   bool signals = false;     // no pid namespace, no Landlock ABI 6: to anybody but the command itself and its process group
   bool truncation = false;  // no mount namespace, no Landlock ABI 3: of a file that may be read
 };
+// One more for commands that may write: nobody makes a file that runs as somebody else, on file systems of the host, where
+// this sandbox's own nosuid does not hold. openat2(2) is unknown then: its mode cannot be seen.
+[[nodiscard]] std::vector<sock_filter> make_mode_filter();
 inline constexpr std::size_t kOwnPid = 24;  // the instruction that is given the command's pid after the fork
 [[nodiscard]] std::vector<sock_filter> make_fallback_filter(const Fallback& fallback);
 

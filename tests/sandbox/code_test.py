@@ -49,6 +49,18 @@ class Code(SandboxTest):
         self.assertEqual((status, result["error"]["code"]), (125, "launch_failed"), result)
         self.assertIn("PR_SET_MDWE", result["error"]["message"])
 
+    def test_no_file_is_made_that_runs_as_somebody_else(self):
+        """On the host's disk the sandbox's own nosuid does not hold."""
+        script = ("umask 0; open F, '>', 'f'; chmod(0755, 'f') or print 'plain ', $! + 0; for my $bits (04755, 02755, 06755) {"
+                  "chmod($bits, 'f') and print 'chmod '; mkdir('d', $bits) and print 'mkdir '; mkdir 'e'; chmod($bits, 'e') and print 'directory ';"
+                  "sysopen(G, 'g', 0102, $bits) and print 'open ' }")
+        for layers in ({}, {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}):
+            policy = self.policy({"perl": perl(write=["${start_dir}"], tmp="private", layers=layers)})
+            status, result = self.run_json(policy, ["perl", "-e", script])
+            printed = "" if not layers else "plain 1"  # without a minimal root no metadata is changed at all
+            self.assertEqual((status, result["stdout"].strip()), (0, printed), result)
+            self.assertEqual([name for name in os.listdir(self.ws) if os.stat(os.path.join(self.ws, name)).st_mode & 0o6000], [])
+
     def test_what_needs_no_generated_code_runs(self):
         self.write("ws/text", "one two\n")
         node = {"path": "/usr/bin/grep", "options": {"-P": {}}, "operands": [{"name": "pattern", "type": {"text": [1, 99]}},

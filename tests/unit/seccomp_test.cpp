@@ -275,6 +275,40 @@ TEST_CASE("seccomp: where nothing else bounds truncation a file that is opened f
   CHECK(ask(filter, SYS_fcntl, {0, F_SETOWN}) == SECCOMP_RET_ALLOW);
 }
 
+TEST_CASE("seccomp: who may write makes no set-user-ID or set-group-ID file, by no call") {
+  const auto filter = make_mode_filter();
+  struct Call {
+    long number;
+    std::size_t mode;
+  };
+  std::vector<Call> always{{SYS_mkdirat, 2}, {SYS_mknodat, 2}, {SYS_fchmod, 1}, {SYS_fchmodat, 2}, {452, 2}};
+#if defined(SYS_open)
+  for (const long number : {SYS_creat, SYS_mkdir, SYS_mknod, SYS_chmod}) always.push_back({number, 1});
+#endif
+  for (const std::uint64_t bits : {std::uint64_t{S_ISUID}, std::uint64_t{S_ISGID}, std::uint64_t{S_ISUID | S_ISGID}}) {
+    for (const auto& [number, mode] : always) {
+      std::array<std::uint64_t, 6> arguments{~std::uint64_t{07777}, 0, 0, 0, ~std::uint64_t{0}, 0};
+      arguments[mode] = 0755 | kHigh;
+      CHECK(ask(filter, number, arguments) == SECCOMP_RET_ALLOW);
+      arguments[mode] = 0755 | bits | kHigh;
+      CHECK(ask(filter, number, arguments) == kRefused);
+    }
+    for (const std::uint64_t makes : {std::uint64_t{O_CREAT}, std::uint64_t{O_CREAT | O_EXCL | O_WRONLY}, std::uint64_t{O_TMPFILE | O_RDWR}}) {
+      CHECK(ask(filter, SYS_openat, {0, 0, makes | kHigh, bits | 0644}) == kRefused);
+      CHECK(ask(filter, SYS_openat, {bits, bits, makes, 0644 | kHigh}) == SECCOMP_RET_ALLOW);
+#if defined(SYS_open)
+      CHECK(ask(filter, SYS_open, {0, makes | kHigh, bits | 0644}) == kRefused);
+      CHECK(ask(filter, SYS_open, {bits, makes, 0644 | kHigh}) == SECCOMP_RET_ALLOW);
+#endif
+    }
+    for (const std::uint64_t only : {std::uint64_t{O_RDONLY}, std::uint64_t{O_DIRECTORY}, std::uint64_t{O_WRONLY | O_TRUNC}}) {
+      CHECK(ask(filter, SYS_openat, {0, 0, only, bits}) == SECCOMP_RET_ALLOW);  // the kernel looks at no mode then
+    }
+  }
+  CHECK(ask(filter, SYS_openat2) == kUnknown);
+  for (const long number : {SYS_read, SYS_mmap, SYS_execveat}) CHECK(ask(filter, number, {07777, 07777, 07777, 07777}) == SECCOMP_RET_ALLOW);
+}
+
 TEST_CASE("seccomp: a foreign architecture and x32 are killed") {
   const auto filter = make_filter({});
   for (const std::uint32_t arch : {std::uint32_t{AUDIT_ARCH_I386}, std::uint32_t{AUDIT_ARCH_ARM}, std::uint32_t{0}, ~kNative}) {
