@@ -19,8 +19,9 @@ POLICY = os.path.join(SOURCE, "policy/readonly")
 SECRET = "hunter2"
 USER = 12345  # an ordinary user, when the tests run as root
 
-# Only decided, because their packages are large; the form is that of gcc and perl.
-NOT_RUN = {"clang", "clang++", "java", "javac", "php", "python", "ruby", "rustc"}
+# Only decided, because their packages are large, or here for nothing else; the form is that of gcc and perl.
+NOT_RUN = {"ag", "bat", "cal", "clang", "clang++", "eza", "getfacl", "iostat", "java", "javac", "php", "python",
+           "ruby", "rustc", "shellcheck", "tokei", "uuidgen", "xmllint"}
 
 # devtools_test.py runs these, in repositories and projects, or differential_test.py where they are installed.
 WRAPPERS = {"env", "nice", "stdbuf", "time", "timeout"}  # their lines are other commands', which have examples of their own
@@ -36,6 +37,7 @@ LINES = {
     "base32": ("base32 -d b32.txt", r"hello"),
     "base64": ("base64 -d base64.txt", r"hello"),
     "basename": ("basename src/a.c .c", r"^a$"),
+    "basenc": ("basenc --base32 src/a.c", r"[A-Z2-7=]{16}"),
     "bash": ("bash --version", r"GNU bash"),
     "bc": ("bc -l", r"^12$", "5+7\n"),
     "bzcat": ("bzcat a.bz2", r"^hello$"),
@@ -139,6 +141,7 @@ LINES = {
     "time": ("time -p seq 2", r"^1\n2$"),
     "timeout": ("timeout 5s seq 2", r"^1\n2$"),
     "top": ("top -bn1", r"load average"),
+    "tput": ("tput -T xterm setaf 1", r"31m"),
     "tr": ("tr a-z A-Z", r"^LOUD$", "loud\n"),
     "tree": ("tree -L 1 src", r"a\.c"),
     "true": ("true", r"^$"),
