@@ -297,7 +297,7 @@ class ReadOnly(SandboxTest):
         self.assertGreater(len(examples), 1000)
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             wrong = [told for told in pool.map(lambda example: self.run_example(*example), examples) if told]
-        self.assertEqual(wrong, [])
+        self.assertEqual(wrong, [], wrong)
 
     def test_what_is_refused_says_why(self):
         for name, command in self.commands():
