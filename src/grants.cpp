@@ -23,6 +23,7 @@ namespace safe_exec {
 namespace {
 
 constexpr int kMaxDepth = 200;                // each level holds a descriptor
+constexpr std::size_t kMaxCovers = 64;        // mounts, some 10 us each
 constexpr std::size_t kMaxAround = 8192;      // grants made instead of directories
 constexpr std::int64_t kEntriesPerClock = 64;
 
@@ -75,6 +76,11 @@ class DenyWalker {
 
   [[nodiscard]] const std::string& problem() const { return problem_; }
   [[nodiscard]] std::vector<Grant> take() { return std::move(around_); }
+  // What was found in the directory that was split; empty: it cannot be covered.
+  [[nodiscard]] std::vector<Covered::Match> take_matches() {
+    if (!coverable_ || ::access("/dev/null", F_OK) != 0) return {};
+    return std::move(matches_);
+  }
   [[nodiscard]] bool denies(const std::string& path) const {
     return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
   }
@@ -85,6 +91,8 @@ class DenyWalker {
   [[nodiscard]] Seen look(const Grant& grant, int fd, const std::string& path) {
     grant_ = &grant;
     base_ = path.size();
+    matches_.clear();
+    coverable_ = grant.directory && grant.access > PathAccess::read;
     const Globs below = relevant(globs_, path);
     if (below.empty()) return Seen::clean;
     const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
@@ -159,14 +167,22 @@ class DenyWalker {
     for (Child& child : children) {
       if (matches(globs, path, child.name)) {
         child.granted = false;
+        to_cover(path, child);
       } else if (child.type == DT_DIR || child.type == DT_UNKNOWN) {
         const Seen below = visit_child(fd, child, child_path(path, child.name), globs, depth);
         if (below == Seen::failed) return below;
+        coverable_ = coverable_ && below != Seen::closed;
         child.granted = below == Seen::clean;
       }
       clean = clean && child.granted;
     }
     return clean ? Seen::clean : split(fd, path, children);
+  }
+
+  void to_cover(const std::string& path, const Child& child) {
+    const bool plain = child.type == DT_REG || child.type == DT_DIR;  // nothing is mounted on a link
+    coverable_ = coverable_ && plain && matches_.size() < kMaxCovers;
+    if (coverable_) matches_.push_back({child_path(path, child.name), child.type == DT_DIR});
   }
 
   Seen visit_child(int fd, Child& child, const std::string& path, const Globs& globs, int depth) {
@@ -251,6 +267,8 @@ class DenyWalker {
   std::int64_t entries_ = 0;
   std::string problem_;
   std::vector<Grant> around_;
+  std::vector<Covered::Match> matches_;
+  bool coverable_ = false;
   const Grant* grant_ = nullptr;
   std::size_t base_ = 0;  // size of the path that look() was given
 };
@@ -260,7 +278,8 @@ bool is_concerned(const Grant& grant) {
 }
 
 // One grant, or what replaces it. False: the walk did not finish.
-bool around(DenyWalker& walker, Grant& grant, std::vector<Grant>& result, std::string& problem) {
+bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) {
+  std::vector<Grant>& result = plan.grants;
   if (!is_concerned(grant)) {
     result.push_back(std::move(grant));
     return true;
@@ -285,6 +304,7 @@ bool around(DenyWalker& walker, Grant& grant, std::vector<Grant>& result, std::s
       // Parents first: a minimal root is built in this order.
       std::sort(made.begin(), made.end(), [](const Grant& a, const Grant& b) { return a.path < b.path; });
       std::move(made.begin(), made.end(), std::back_inserter(result));
+      if (auto matches = walker.take_matches(); !matches.empty()) plan.covered.push_back({std::move(grant), std::move(matches)});
       return true;
     case DenyWalker::Seen::closed: problem = grant.path + " cannot be listed"; return false;
     case DenyWalker::Seen::failed: problem = walker.problem(); return false;
@@ -301,10 +321,12 @@ Expected<LayerStatus> grant_around_denied(Plan& plan) {
   if (plan.deny_globs.empty()) return LayerStatus{Layer::deny_paths, LayerState::enforced, {}, 0};
   DenyWalker walker(plan);
   std::vector<Grant> kept = std::move(plan.grants);
+  // What may be written first: it is the requester's own, smaller than the system's directories, and holds the secrets.
+  std::ranges::stable_partition(kept, [](const Grant& grant) { return grant.access > PathAccess::read; });
   plan.grants.clear();
   std::string problem;
   for (std::size_t i = 0; i < kept.size(); ++i) {
-    if (around(walker, kept[i], plan.grants, problem)) continue;
+    if (around(walker, kept[i], plan, problem)) continue;
     if (wanted == Requirement::require) {
       Error error;
       error.code = ErrorCode::sandbox_unavailable;

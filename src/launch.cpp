@@ -313,7 +313,7 @@ Expected<void> prepare_launch(const Plan& plan, Launch& launch) {
   child.cwd_fd = plan.cwd_fd.get();
   RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
   if (wanted.landlock) {
-    auto ruleset = landlock::make_ruleset(plan, writes_around(plan, wanted));
+    auto ruleset = landlock::make_ruleset(plan, writes_around(plan, wanted), wanted.namespaces.mount);
     if (!ruleset) return tl::unexpected(std::move(ruleset.error()));
     launch.ruleset = std::move(*ruleset);
     child.ruleset_fd = launch.ruleset.fd.get();

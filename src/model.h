@@ -431,6 +431,17 @@ struct ReadOnlyPath {
   UniqueFd fd;       // O_PATH, not through a link; empty: nothing is there, or the resolver is hermetic
 };
 
+// A directory that may be written as a whole where mounts can cover what is denied in it. The grants around that are in
+// force where they cannot: nothing new can be made in a directory then that holds something denied.
+struct Covered {
+  struct Match {
+    std::string path;  // in the directory, physical
+    bool directory = false;
+  };
+  Grant grant;
+  std::vector<Match> matches;
+};
+
 struct Plan {
   std::string command;
   std::string rule;  // JSON pointer of the node
@@ -441,6 +452,7 @@ struct Plan {
   std::string cwd;               // physical, absolute
   UniqueFd cwd_fd;
   std::vector<Grant> grants;     // operands first, then policy, runtime, devices
+  std::vector<Covered> covered;  // what some of them stand for
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;
   std::vector<ReadOnlyPath> read_only;

@@ -362,6 +362,12 @@ Json grants_json(const Plan& plan) {
     if (!grant.exists) entry["exists"] = false;
     out.push_back(std::move(entry));
   }
+  for (const Covered& covered : plan.covered) {  // in place of those around the matches, where there is a mount namespace
+    Json matches = Json::array();
+    for (const auto& match : covered.matches) matches.push_back(printable(match.path));
+    out.push_back({{"path", printable(covered.grant.path)}, {"access", access_name(covered.grant.access)}, {"kind", "dir"},
+                   {"origin", origin_name(covered.grant.origin)}, {"covered", std::move(matches)}});
+  }
   return out;
 }
 

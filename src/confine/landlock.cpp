@@ -157,11 +157,20 @@ int add_grant(Builder& builder, const Plan& plan, const Grant& grant, Around* ar
   return 0;
 }
 
+struct Ways {
+  bool around, covered;
+};
+
 // 0, or errno.
-int add_grants(Builder& builder, const Plan& plan, bool around, std::vector<std::string>& fixed) {
+int add_grants(Builder& builder, const Plan& plan, Ways ways, std::vector<std::string>& fixed) {
   Around giver(builder, plan, fixed);
+  Around* const around = ways.around ? &giver : nullptr;
   for (const Grant& grant : plan.grants) {
-    if (const int error = add_grant(builder, plan, grant, around ? &giver : nullptr); error != 0) return error;
+    if (const int error = add_grant(builder, plan, grant, around); error != 0) return error;
+  }
+  for (const Covered& covered : plan.covered) {
+    if (!ways.covered) break;
+    if (const int error = add_grant(builder, plan, covered.grant, around); error != 0) return error;
   }
   const Binary& binary = plan.binary;
   builder.allow(binary.fd.get(), binary.script ? kReadFile : kReadFile | kExecute);
@@ -234,7 +243,7 @@ std::uint32_t errata_fixed() noexcept {
   return fixed < 0 ? 0 : static_cast<std::uint32_t>(fixed);
 }
 
-Expected<Ruleset> make_ruleset(const Plan& plan, bool around) {
+Expected<Ruleset> make_ruleset(const Plan& plan, bool around, bool covered) {
   Ruleset ruleset;
   ruleset.abi = abi_in_use();
   if (ruleset.abi == 0) {
@@ -246,7 +255,7 @@ Expected<Ruleset> make_ruleset(const Plan& plan, bool around) {
   if (fd < 0) return tl::unexpected(failed(errno, "a Landlock ruleset cannot be made"));
   ruleset.fd = UniqueFd(static_cast<int>(fd));
   Builder builder(ruleset.fd.get(), handled.fs);
-  if (const int error = add_grants(builder, plan, around, ruleset.fixed); error != 0) {
+  if (const int error = add_grants(builder, plan, {around, covered}, ruleset.fixed); error != 0) {
     return tl::unexpected(failed(error, "what may be written cannot be granted around sandbox.read_only"));
   }
   if (plan.network.kind == Network::Kind::connect_tcp && handled.net != 0) {

@@ -60,7 +60,8 @@ struct Ruleset {
 };
 // around: write rights are given around the read-only paths, since no mount keeps them. Rules only add rights, so a
 // directory that holds such a path keeps its right to be read, and what else is in it gets its rights one by one.
+// covered: mounts cover what is denied in plan.covered, so these directories are granted as a whole.
 // Error: sandbox_unavailable, step "landlock".
-[[nodiscard]] Expected<Ruleset> make_ruleset(const Plan& plan, bool around);
+[[nodiscard]] Expected<Ruleset> make_ruleset(const Plan& plan, bool around, bool covered);
 
 }  // namespace safe_exec::landlock

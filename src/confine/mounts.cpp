@@ -127,6 +127,9 @@ class RootPlanner {
       }
       if (!grant.given.empty() && grant.given != grant.path) aliases_.emplace_back(grant.given, grant.path);
     }
+    for (const Covered& covered : plan_.covered) {
+      add(covered.grant.path, covered.grant.fd.get(), true, Level::write, false, covered.grant.data);
+    }
     if (!plan_.binary.path.empty() && !program_.empty()) {
       aliases_.emplace_back(plan_.binary.script ? plan_.binary.interpreter : plan_.binary.path, program_);
     }
@@ -137,11 +140,13 @@ class RootPlanner {
   // A /proc that cannot be covered is not there.
   void plan_proc() {
     covers_ = covers_of_proc();
-    null_ = UniqueFd(::open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    open_null();
     shows_proc_ = !covers_.empty() && null_;
     own_proc_ = shows_proc_ && options_.fresh_proc;
     if (shows_proc_ && !own_proc_) add_opened("/proc", O_DIRECTORY, true);
   }
+
+  void open_null() { null_ = UniqueFd(::open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC)); }
 
   bool is_program(const Grant& grant, const struct stat& program) {
     struct stat found {};
@@ -354,6 +359,7 @@ class RootPlanner {
       root_.ops.push_back(proc);
     }
     if (shows_proc_) emit_covers();
+    emit_denied();
   }
 
   // Over the writable binds, each with the directories that lead to it: a mount point can be neither renamed nor removed,
@@ -397,22 +403,40 @@ class RootPlanner {
     return op;
   }
 
-  // An empty directory over a directory, a device that cannot be opened over a file.
-  void emit_covers() {
+  // An empty directory over a directory, a device that cannot be opened over a file. target: relative to the new root.
+  void emit_cover(std::string target, bool directory) {
     struct stat null {};
     if (::fstat(null_.get(), &null) < 0) error_ = errno;
-    for (const Cover& cover : covers_) {
-      MountOp op{};
-      op.kind = cover.directory ? MountOp::tmpfs : MountOp::bind;
-      op.target = keep("proc/" + cover.name);
-      op.source = cover.directory ? "4k" : "/dev/null";
-      op.inode = null.st_ino;
-      op.major = major(null.st_dev);
-      op.minor = minor(null.st_dev);
-      op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-      op.beneath = true;
-      root_.ops.push_back(op);
+    MountOp op{};
+    op.kind = directory ? MountOp::tmpfs : MountOp::bind;
+    op.target = keep(std::move(target));
+    op.source = directory ? "4k" : "/dev/null";
+    op.inode = null.st_ino;
+    op.major = major(null.st_dev);
+    op.minor = minor(null.st_dev);
+    op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    op.beneath = true;
+    root_.ops.push_back(op);
+  }
+
+  void emit_covers() {
+    for (const Cover& cover : covers_) emit_cover("proc/" + cover.name, cover.directory);
+  }
+
+  // Last: over every bind in which a match can be seen.
+  void emit_denied() {
+    if (!plan_.covered.empty()) open_null();
+    std::map<std::string, bool> targets;
+    for (const Covered& covered : plan_.covered) {
+      for (const Covered::Match& match : covered.matches) {
+        for (const auto& [place, bind] : binds_) {
+          if (bind.directory && match.path.starts_with(bind.source + "/")) {
+            targets[place.substr(1) + match.path.substr(bind.source.size())] = match.directory;
+          }
+        }
+      }
     }
+    for (const auto& [target, directory] : targets) emit_cover(target, directory);
   }
 
   void plan_cwd() {

@@ -33,7 +33,7 @@ def calls(log):
 
 
 def run(argv, log):
-    command = ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "4096", "-o", log, "-e", "trace=open,openat,creat,execve,execveat", "-e", "signal=none", *argv]
+    command = ["strace", "-f", "-qq", "-s", "4096", "-o", log, "-e", "trace=open,openat,creat,execve,execveat", "-e", "signal=none", *argv]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     try:
         _, err = process.communicate(timeout=SECONDS)

@@ -5,16 +5,24 @@ import glob
 import json
 import os
 import shutil
+import subprocess
 import threading
 
 from harness import SANITIZED, SHELL, SandboxTest, main
 
 NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
+USER = 12345
 BUNDLES = ("base", "nss", "dns", "tls", "tz", "term", "locale")
 # Says of each path on standard input what can be done with it.
 LOOK = ("while (<STDIN>) { chomp; my ($f, $d, $b); if (open($f, '<', $_) && defined(sysread($f, $b, 1))) { print qq(file $_\\n) }"
         " if (opendir($d, $_) && defined(readdir $d)) { print qq(dir $_\\n) } }")
 LOADER = next(path for path in ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1") if os.path.exists(path))
+
+
+def become_user():
+    os.setgroups([])
+    os.setresgid(USER, USER, USER)
+    os.setresuid(USER, USER, USER)
 
 
 def words(*names, **more):
@@ -196,6 +204,63 @@ class Swaps(SandboxTest):
             policy = self.policy({"cat": {"path": "/usr/bin/cat", "operands": [{"name": "f", "type": {"path": access, "within": ["${start_dir}"]}}]}})
             status, result = self.run_json(policy, ["cat", "file"])
             self.assertEqual((status, result["denied"]["code"]), (126, "path_wrong_kind"), result)
+
+
+
+class Covered(SandboxTest):
+    """deny_paths in a directory that may be written: it is written as a whole, and what is denied is not there."""
+
+    def sh(self, script, layers, user):
+        node = dict(SHELL, sandbox={"read": ["/usr"], "write": ["${start_dir}"], "exec": ["/usr/bin"], "layers": dict(layers, deny_paths="require")})
+        policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env", "**/.ssh/**"], "deny_walk": {"entries": 1000000, "ms": 20000}})
+        os.chmod(self.dir, 0o755)
+        if os.getuid() == 0:
+            subprocess.run(["chown", "-hR", "%d:%d" % ((USER, USER) if user else (0, 0)), self.ws], check=True)
+        _, result = self.run_json(policy, ["dash", "-c", script], preexec_fn=user)
+        self.assertEqual(result["outcome"]["type"], "exited", result)
+        self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+        return result["stdout"]
+
+    def plant(self):
+        shutil.rmtree(self.ws)
+        for name in (".env", "sub/.ENV", "sub/.ssh/id", "file"):
+            self.write("ws/" + name, "hunter2\n")
+
+    def test_beside_what_is_denied_everything_can_be_made(self):
+        script = ("echo new > made && mkdir d && mv file d/f && cp d/f sub/copy && rm made && mv sub q && echo x > q/more && echo done; exec 2>&1;"
+                  "for f in .env q/.ENV q/.ssh/id; do cat $f; echo x > $f; rm -f $f; mv $f gone; ln $f hard; cp $f out; tail -c 9 < $f; done; ls -A q/.ssh;"
+                  "mv q/.ssh s; rm -rf q/.ssh; ln -s .env l; cat l; mkdir q/.ssh/d; grep -rs hunter2 . | grep -v '^./d/f\\|^./q/copy'")
+        for user in (None, become_user) if os.getuid() == 0 else (None,):
+            self.plant()
+            out = self.sh(script, {}, user)
+            self.assertTrue(out.startswith("done\n"), out)
+            self.assertNotIn("hunter2", out)
+            for name in (".env", "q/.ENV", "q/.ssh/id"):
+                with open(os.path.join(self.ws, name)) as f:
+                    self.assertEqual(f.read(), "hunter2\n", name)
+            self.assertFalse({"hard", "out", "gone", "s"} & set(os.listdir(self.ws)), out)
+
+    def test_without_mounts_it_is_granted_around(self):
+        for user in (None, become_user) if os.getuid() == 0 else (None,):
+            self.plant()
+            out = self.sh("cat .env sub/.ENV sub/.ssh/id; echo new > made || echo refused; echo more > file && cat file", NO_NAMESPACES, user)
+            self.assertEqual(out, "refused\nmore\n")
+
+    def test_explain_names_what_is_covered(self):
+        self.plant()
+        node = dict(SHELL, sandbox={"write": ["${start_dir}"], "exec": ["/usr/bin"]})
+        policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env", "**/.ssh/**"]})
+        _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", "true"])
+        grants = json.loads(out)["confinement"]["grants"]
+        covered = [grant for grant in grants if "covered" in grant]
+        self.assertEqual([(g["path"], g["access"], sorted(g["covered"])) for g in covered],
+                         [(self.ws, "write", sorted(os.path.join(self.ws, n) for n in (".env", "sub/.ENV", "sub/.ssh")))], grants)
+
+    def test_a_link_that_is_denied_is_granted_around(self):
+        self.plant()
+        os.remove(os.path.join(self.ws, ".env"))
+        os.symlink("file", os.path.join(self.ws, ".env"))
+        self.assertEqual(self.sh("echo new > made || echo refused", {}, None), "refused\n")
 
 
 if __name__ == "__main__":

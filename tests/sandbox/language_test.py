@@ -24,7 +24,7 @@ for line in sys.stdin:
     given, rebuilt = json.loads(line)
     log = sys.argv[1] + "/log"
     plain = run(given)
-    traced = run(["strace", "-f", "--seccomp-bpf", "-qq", "-e", "signal=none", "-e", "trace=" + sys.argv[2], "-o", log, *rebuilt])
+    traced = run(["strace", "-f", "-qq", "-e", "signal=none", "-e", "trace=" + sys.argv[2], "-o", log, *rebuilt])
     print(json.dumps([plain, traced, open(log, errors="replace").read()]), flush=True)
 """
 WS = {"path": "read", "within": ["${start_dir}"]}
