@@ -332,7 +332,6 @@ void begin_tree(const ChildPlan& plan) {
   // Who sweeps, or has a cgroup to remove, has to outlive the supervisor, and sees by the lifeline that it is time.
   if (plan.pid_namespace && plan.cgroup_fd <= 0) must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
   make_namespaces(plan);
-  if (plan.early_root) make_root(plan, false);
   if (plan.drop_bounding) bound_privileges(plan);
 }
 
@@ -432,6 +431,7 @@ void run_reaper(void* given) noexcept {
   call(SYS_set_tid_address, &run.placed);
   long command = start_command(plan, run);
   run.group = plan.command = command;
+  if (plan.early_root) make_root(plan, false);
   const uint64_t child_signal = uint64_t{1} << (SIGCHLD - 1);
   await_go(plan);
   int signal_fd = static_cast<int>(must(
