@@ -89,4 +89,15 @@ Effective effective_settings(const Command& command, const std::vector<const Nod
   return settings;
 }
 
+DenyWalk deny_walk_of(const Policy& policy, const Command& command) {
+  const std::optional<DenyWalk>& asked = policy.deny_walk;
+  if (!command.defaults || !command.defaults->deny_walk) return asked.value_or(DenyWalk());
+  DenyWalk walk = *command.defaults->deny_walk;
+  if (!asked) return walk;
+  walk.entries = std::max(walk.entries, asked->entries);
+  walk.ms = std::max(walk.ms, asked->ms);
+  std::erase_if(walk.leave_out, [&](const std::string& place) { return std::ranges::find(asked->leave_out, place) == asked->leave_out.end(); });
+  return walk;
+}
+
 }  // namespace safe_exec

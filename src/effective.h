@@ -38,4 +38,8 @@ struct Effective {
 // nodes: the command first.
 [[nodiscard]] Effective effective_settings(const Command& command, const std::vector<const Node*>& nodes);
 
+// How far a command's granted directories are looked through: as its own file says, and never less than the one that was
+// asked for does, where it says anything.
+[[nodiscard]] DenyWalk deny_walk_of(const Policy& policy, const Command& command);
+
 }  // namespace safe_exec

@@ -118,15 +118,13 @@ bool Evaluation::is_denied(std::string_view path) const {
 }
 
 bool Evaluation::is_read_only(std::string_view path) const {
-  const auto holds = [path](const ReadOnlyPath& kept) {
-    return path.starts_with(kept.path) && (path.size() == kept.path.size() || kept.path == "/" || path[kept.path.size()] == '/');
-  };
+  const auto holds = [path](const ReadOnlyPath& kept) { return lies_in(path, kept.path); };
   return std::any_of(plan_.read_only.begin(), plan_.read_only.end(), holds) || std::any_of(kept_.begin(), kept_.end(), holds);
 }
 
 // A glob below a variable protects the directory under both of its names: as configured, and as resolved.
 void Evaluation::expand_deny_globs() {
-  plan_.deny_walk = policy_.deny_walk;
+  plan_.deny_walk = deny_walk_of(policy_, *command_);
   for (const Root& root : policy_.deny_paths) {
     if (root.variable.empty()) {
       plan_.deny_globs.push_back(root.path);

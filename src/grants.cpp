@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <iterator>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,9 +73,25 @@ class DenyWalker {
       : plan_(plan), deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(plan.deny_walk.ms)) {
     for (const std::string& glob : plan.deny_globs) prepared_.push_back(prepare(glob));
     for (const Glob& glob : prepared_) globs_.push_back(&glob);
+    for (const std::string& place : plan.deny_walk.leave_out) {
+      if (place.front() == '/' && !holds_data(place)) places_.push_back(place);
+    }
   }
 
   [[nodiscard]] const std::string& problem() const { return problem_; }
+  // Where nothing was looked for, for people.
+  [[nodiscard]] std::string unseen() const {
+    std::string text;
+    for (const std::string& place : unseen_) text += (text.empty() ? "not looked for in " : ", ") + place;
+    return text;
+  }
+  // By its place: only what the policy itself grants for reading, never what a request names.
+  [[nodiscard]] bool leaves_out(const Grant& grant) {
+    if (grant.origin != Origin::policy || grant.access > PathAccess::read) return false;
+    const auto place = std::ranges::find_if(places_, [&](const std::string& each) { return lies_in(grant.path, each); });
+    if (place != places_.end()) unseen_.insert(*place);
+    return place != places_.end();
+  }
   [[nodiscard]] std::vector<Grant> take() { return std::move(around_); }
   // What was found in the directory that was split; empty: it cannot be covered.
   [[nodiscard]] std::vector<Covered::Match> take_matches() {
@@ -92,15 +109,25 @@ class DenyWalker {
     grant_ = &grant;
     base_ = path.size();
     matches_.clear();
-    coverable_ = grant.directory && grant.access > PathAccess::read;
+    coverable_ = grant.access > PathAccess::read;
     const Globs below = relevant(globs_, path);
-    if (below.empty()) return Seen::clean;
+    if (below.empty() || clean_.contains(path)) return Seen::clean;
     const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
     if (!readable) return errno == EACCES ? unlisted(fd) : fail(path + ": " + errno_text(errno));
-    return visit(readable.get(), path, below, 0);
+    const Seen seen = visit(readable.get(), path, below, 0);
+    if (seen == Seen::clean) clean_.insert(path);
+    return seen;
   }
 
  private:
+  // Whether it is more than a part of the system: the requester's files lie in it.
+  [[nodiscard]] bool holds_data(const std::string& place) const {
+    return lies_in(plan_.cwd, place) || std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
+      const bool named = grant.directory && (grant.data || grant.origin == Origin::operand);
+      return (named || grant.access > PathAccess::read) && lies_in(grant.path, place);
+    });
+  }
+
   static bool matches(const Globs& globs, const std::string& directory, const std::string& name) {
     return std::any_of(globs.begin(), globs.end(), [&](const Glob* glob) {
       return may_be(*glob, name) && glob_matches(*glob->text, child_path(directory, name));
@@ -197,8 +224,10 @@ class DenyWalker {
       return unlisted(closed.get());
     }
     if (::fstat(opened.get(), &child.status) != 0) return fail(path + ": " + errno_text(errno));
-    const std::vector<std::string>& left_out = plan_.deny_walk.leave_out;
-    if (std::find(left_out.begin(), left_out.end(), child.name) != left_out.end()) return Seen::clean;
+    if (std::ranges::find(plan_.deny_walk.leave_out, child.name) != plan_.deny_walk.leave_out.end()) {
+      unseen_.insert(child.name);
+      return Seen::clean;
+    }
     const Globs below = relevant(globs, path);
     return below.empty() ? Seen::clean : visit(opened.get(), path, below, depth + 1);
   }
@@ -268,6 +297,9 @@ class DenyWalker {
   std::string problem_;
   std::vector<Grant> around_;
   std::vector<Covered::Match> matches_;
+  std::vector<std::string> places_;  // absolute ones that are left out
+  std::set<std::string> unseen_;
+  std::set<std::string> clean_;  // granted more than once, to be read, written and executed
   bool coverable_ = false;
   const Grant* grant_ = nullptr;
   std::size_t base_ = 0;  // size of the path that look() was given
@@ -275,6 +307,32 @@ class DenyWalker {
 
 bool is_concerned(const Grant& grant) {
   return grant.exists && !grant.stat_only && (grant.origin == Origin::operand || grant.origin == Origin::policy);
+}
+
+// Where nothing can be covered it is written in place.
+bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) {
+  (void)walker.take();
+  auto matches = walker.take_matches();
+  if (matches.empty()) {
+    problem = grant.path + " cannot be replaced: paths that are denied lie beside it and cannot be covered";
+    return false;
+  }
+  Grant in_place;
+  in_place.path = grant.path;
+  in_place.given = grant.given;
+  in_place.fd = UniqueFd(::fcntl(grant.fd.get(), F_DUPFD_CLOEXEC, 3));
+  in_place.executable = grant.executable;
+  in_place.access = PathAccess::write;
+  in_place.origin = grant.origin;
+  in_place.data = grant.data;
+  in_place.links = grant.links;
+  if (!in_place.fd) {
+    problem = grant.path + ": " + errno_text(errno);
+    return false;
+  }
+  plan.grants.push_back(std::move(in_place));
+  plan.covered.push_back({std::move(grant), std::move(matches)});
+  return true;
 }
 
 // One grant, or what replaces it. False: the walk did not finish.
@@ -285,17 +343,18 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
     return true;
   }
   if (walker.denies(grant.path)) return true;  // sandbox.read and the like: what is denied is denied
+  if (walker.leaves_out(grant)) {
+    result.push_back(std::move(grant));
+    return true;
+  }
   DenyWalker::Seen seen = DenyWalker::Seen::clean;
   if (grant.directory) {
     seen = walker.look(grant, grant.fd.get(), grant.path);
   } else if (grant.parent && grant.access == PathAccess::replace) {
-    // The right to rename over a file is a right to its whole directory; there is no way around a match in it.
+    // The right to rename over a file is a right to its whole directory: what is denied in it has to be covered.
     const std::size_t slash = grant.path.rfind('/');
     seen = walker.look(grant, grant.parent.get(), slash == 0 ? "/" : grant.path.substr(0, slash));
-    if (seen == DenyWalker::Seen::split || seen == DenyWalker::Seen::closed) {
-      problem = grant.path + " cannot be replaced: paths that are denied lie beside it";
-      return false;
-    }
+    if (seen == DenyWalker::Seen::split) return replaced_under_covers(walker, grant, plan, problem);
   }
   std::vector<Grant> made = walker.take();
   switch (seen) {
@@ -338,7 +397,7 @@ Expected<LayerStatus> grant_around_denied(Plan& plan) {
     std::move(kept.begin() + static_cast<std::ptrdiff_t>(i), kept.end(), std::back_inserter(plan.grants));
     return LayerStatus{Layer::deny_paths, LayerState::not_enforced, std::move(problem), 0};
   }
-  return LayerStatus{Layer::deny_paths, LayerState::enforced, {}, 0};
+  return LayerStatus{Layer::deny_paths, LayerState::enforced, walker.unseen(), 0};
 }
 
 }  // namespace safe_exec

@@ -5,16 +5,12 @@
 
 #include "lint_node.h"
 #include "lint_tables.h"
+#include "pattern.h"
 #include "refusal.h"
 #include "value.h"
 
 namespace safe_exec {
 namespace {
-
-bool is_beneath(std::string_view path, std::string_view root) {
-  if (root == "/") return path.starts_with('/');
-  return path == root || (path.size() > root.size() && path.starts_with(root) && path[root.size()] == '/');
-}
 
 bool is_one_of(std::string_view text, std::span<const std::string_view> names) {
   return std::find(names.begin(), names.end(), text) != names.end();
@@ -33,7 +29,7 @@ void path_under_writable(const LintNode& in) {
   if (!in.top()) return;
   for (const std::string& path : in.command.paths) {
     for (const std::string& root : in.facts.written) {
-      if (is_beneath(path, root)) in.report(in.node().place, path + " lies beneath " + root + ", which this policy lets be written");
+      if (lies_in(path, root)) in.report(in.node().place, path + " lies beneath " + root + ", which this policy lets be written");
     }
   }
 }
@@ -44,7 +40,7 @@ void write_and_exec(const LintNode& in) {
   for (const Root& root : *exec) {
     const std::string path = in.facts.expand(root);
     for (const std::string& written : in.facts.written) {
-      if (path.empty() || (!is_beneath(path, written) && !is_beneath(written, path))) continue;
+      if (path.empty() || (!lies_in(path, written) && !lies_in(written, path))) continue;
       in.report(root.place, path + " may be executed, and " + written + " be written");
       break;
     }
@@ -57,7 +53,7 @@ void binary_not_root_owned(const LintNode& in) {
   static constexpr std::string_view kOthers[]{"/home", "/tmp", "/var/tmp", "/dev/shm", "/run/user", "/srv"};
   for (const std::string& path : in.command.paths) {
     for (const std::string_view place : kOthers) {
-      if (is_beneath(path, place)) in.report(in.node().place, path + " lies in " + std::string(place));
+      if (lies_in(path, place)) in.report(in.node().place, path + " lies in " + std::string(place));
     }
   }
   if (const std::optional<std::string> why = in.facts.distrust(in.command)) in.report(in.node().place, *why);
@@ -112,7 +108,7 @@ constexpr std::string_view kSystem[]{"/usr", "/bin", "/sbin", "/lib", "/lib64", 
 void look_at_root(const LintNode& in, const Root& root, bool writes, Place place) {
   const std::string path = in.facts.expand(root);
   if (path.empty()) return;
-  const bool system = writes && std::any_of(std::begin(kSystem), std::end(kSystem), [&](std::string_view top) { return is_beneath(path, top); });
+  const bool system = writes && std::any_of(std::begin(kSystem), std::end(kSystem), [&](std::string_view top) { return lies_in(path, top); });
   const bool top_level = writes && path.find('/', 1) == std::string::npos && root.variable.empty();
   if (system || top_level || is_one_of(path, kWideToRead)) in.report(place, path + " may be " + (writes ? "written" : "read"));
 }

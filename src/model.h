@@ -289,6 +289,13 @@ struct Node {
 enum class Trust : std::uint8_t { root, caller };
 enum class ExecBy : std::uint8_t { fd, path };
 
+// How the matches of deny_paths in granted directories are looked for.
+struct DenyWalk {
+  std::int64_t entries = 50000;
+  std::int64_t ms = 200;
+  std::vector<std::string> leave_out;  // names of directories not walked into; absolute paths, of which only what is read
+};
+
 // Defaults of one file (section 2: a command keeps the defaults of its own file).
 struct Defaults {
   std::optional<std::int64_t> timeout_ms, stdout_bytes, stderr_bytes;
@@ -297,6 +304,7 @@ struct Defaults {
   std::optional<std::vector<std::string>> unsafe_env;
   Limits limits;
   Sandbox sandbox;
+  std::optional<DenyWalk> deny_walk;
 };
 
 struct Command {
@@ -318,12 +326,6 @@ struct Variable {
   Place place;
 };
 
-struct DenyWalk {
-  std::int64_t entries = 50000;
-  std::int64_t ms = 200;
-  std::vector<std::string> leave_out;  // names of directories not walked into
-};
-
 // What the hermetic resolver of examples holds beside its defaults (section 9).
 struct FixtureEntry {
   std::string path;
@@ -341,7 +343,7 @@ struct Policy {
   std::vector<std::string> source_pointers;  // one a source: where its root stands in the whole ("/commands/ls")
   std::vector<Variable> variables;
   std::vector<Root> deny_paths;  // globs; a variable may be the first component
-  DenyWalk deny_walk;
+  std::optional<DenyWalk> deny_walk;  // of the file that was asked for
   std::vector<FixtureEntry> fixture;
   std::vector<Command> commands;  // all, or the one requested (directory form)
 
@@ -431,11 +433,12 @@ struct ReadOnlyPath {
   UniqueFd fd;       // O_PATH, not through a link; empty: nothing is there, or the resolver is hermetic
 };
 
-// A directory that may be written as a whole where mounts can cover what is denied in it. The grants around that are in
-// force where they cannot: nothing new can be made in a directory then that holds something denied.
+// What may be written as if nothing denied lay in it, or beside it, where mounts can cover that: a directory as a whole, a
+// file that is replaced. In force where they cannot: grants around, under which nothing new can be made in a directory that
+// holds something denied; the file, to be written in place.
 struct Covered {
   struct Match {
-    std::string path;  // in the directory, physical
+    std::string path;  // physical
     bool directory = false;
   };
   Grant grant;

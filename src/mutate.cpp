@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "pattern.h"
 #include "value.h"
 
 namespace safe_exec {
@@ -18,11 +19,6 @@ struct Seen {
   std::string code;  // of the denial
   Reading reading;
 };
-
-bool is_beneath(std::string_view path, std::string_view root) {
-  if (root == "/") return true;
-  return path == root || (path.size() > root.size() && path.starts_with(root) && path[root.size()] == '/');
-}
 
 void collect_roots(const Type& type, std::vector<Root>& out) {
   out.insert(out.end(), type.path.within.begin(), type.path.within.end());
@@ -244,7 +240,7 @@ class MutationRun {
   static std::string check_grants(const Plan& plan, const std::vector<std::string>& roots) {
     for (const Grant& grant : plan.grants) {
       if (grant.origin != Origin::operand) continue;
-      const bool inside = std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return is_beneath(grant.path, root); });
+      const bool inside = std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return lies_in(grant.path, root); });
       if (!inside) return "it grants " + shown(grant.path) + ", which lies beneath no root of its types";
     }
     return {};

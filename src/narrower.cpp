@@ -93,10 +93,16 @@ class Walk {
   void compare_guards() {
     std::string reason = missing_globs(own_.policy.deny_paths, base_.policy.deny_paths, sides_);
     if (!reason.empty()) add(at_defaults(0, {"deny_paths"}), "deny_paths: " + reason);
-    const DenyWalk &mine = own_.policy.deny_walk, &theirs = base_.policy.deny_walk;
+  }
+
+  // Said once for a file, not for each of its commands.
+  void compare_walk(const Command& own, const Command& base) {
+    const DenyWalk mine = deny_walk_of(own_.policy, own), theirs = deny_walk_of(base_.policy, base);
     bool less = mine.entries < theirs.entries || mine.ms < theirs.ms;
     for (const std::string& name : mine.leave_out) less = less || !has(theirs.leave_out, name);
-    if (less) add(at_defaults(0, {"deny_walk"}), "deny_walk: it looks at less than the base's");
+    const bool by_own = own.defaults && own.defaults->deny_walk;
+    if (!less || !less_walked_.insert(by_own ? own.defaults.get() : nullptr).second) return;
+    add(by_own ? nearest({&own.node}, {"deny_walk"}) : at_defaults(0, {"deny_walk"}), "deny_walk: it looks at less than the base's");
   }
 
   void compare(const Command& own, const Command& base) {
@@ -111,6 +117,7 @@ class Walk {
     for (const std::string& digest : own.sha256) pinned = pinned && (base.sha256.empty() || has(base.sha256, digest));
     if (!pinned) add(below(place, {"sha256"}), "the base pins " + own.node.name + " to other contents");
     if (own.exec_by != base.exec_by) add(below(place, {"exec_by"}), "\"exec_by\" is not the same in the base");
+    compare_walk(own, base);
     visit(Way().below(own.node), Way().below(base.node), {});
   }
 
@@ -279,6 +286,7 @@ class Walk {
   const Compared& base_;
   PatternCache patterns_;
   Sides sides_;
+  std::set<const Defaults*> less_walked_;
   const Command* own_command_ = nullptr;
   const Command* base_command_ = nullptr;
   std::vector<Widening> out_;

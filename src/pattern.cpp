@@ -385,6 +385,11 @@ std::vector<char> walk_glob(std::string_view glob, std::string_view path) {
 
 }  // namespace
 
+bool lies_in(std::string_view path, std::string_view directory) noexcept {
+  if (directory == "/") return path.starts_with('/');
+  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
 bool glob_matches(std::string_view glob, std::string_view path) {
   return walk_glob(glob, path).back() != 0;
 }

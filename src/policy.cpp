@@ -269,12 +269,10 @@ void read_defaults(FileReader& reader, const Item& item) {
        [](FileReader& r, const Item& v, Defaults&) {
          for (const Item& glob : elements(v)) r.context.policy.deny_paths.push_back(read_glob(r.context, glob));
        }},
-      // What is not walked is not protected, so an included file has no say in it.
       {"deny_walk",
-       [](FileReader& r, const Item& v, Defaults&) {
-         DenyWalk walk;
-         read_deny_walk(r.context, v, walk);
-         if (r.main) r.context.policy.deny_walk = std::move(walk);
+       [](FileReader& r, const Item& v, Defaults& out) {
+         read_deny_walk(r.context, v, out.deny_walk.emplace());
+         if (r.main) r.context.policy.deny_walk = out.deny_walk;
        }},
   }};
   read_members(reader, item, *reader.file.defaults, kFields);

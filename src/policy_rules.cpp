@@ -230,8 +230,10 @@ void read_deny_walk(PolicyContext& context, const Item& item, DenyWalk& out) {
          for (const Item& name : elements(value)) {
            d.leave_out.push_back(read_non_empty(name));
            const std::string& text = d.leave_out.back();
-           if (text.find('/') == std::string::npos && text != "." && text != "..") continue;
-           refuse(name, {"this is not the name of a directory", "one component", describe_value(name), ""});
+           if (text.front() == '/') (void)read_absolute_path(name);
+           else if (text.find('/') != std::string::npos || text == "." || text == "..") {
+             refuse(name, {"this is not the name of a directory", "one component, or an absolute path", describe_value(name), ""});
+           }
          }
        }},
   }};

@@ -365,8 +365,8 @@ Json grants_json(const Plan& plan) {
   for (const Covered& covered : plan.covered) {  // in place of those around the matches, where there is a mount namespace
     Json matches = Json::array();
     for (const auto& match : covered.matches) matches.push_back(printable(match.path));
-    out.push_back({{"path", printable(covered.grant.path)}, {"access", access_name(covered.grant.access)}, {"kind", "dir"},
-                   {"origin", origin_name(covered.grant.origin)}, {"covered", std::move(matches)}});
+    out.push_back({{"path", printable(covered.grant.path)}, {"access", access_name(covered.grant.access)},
+                   {"kind", covered.grant.directory ? "dir" : "file"}, {"origin", origin_name(covered.grant.origin)}, {"covered", std::move(matches)}});
   }
   return out;
 }

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "confine/failure.h"
+#include "pattern.h"
 
 namespace safe_exec::landlock {
 namespace {
@@ -74,11 +75,6 @@ class Builder {
 
 Error failed(int error, const char* message) {
   return launch_error(ErrorCode::sandbox_unavailable, message, "landlock", error);
-}
-
-bool lies_in(std::string_view path, std::string_view directory) {
-  if (directory == "/") return path.starts_with('/');
-  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
 }
 
 bool holds_read_only(const Plan& plan, const std::string& directory) {

@@ -110,26 +110,26 @@ class RootPlanner {
     bind.executed |= executed;
   }
 
+  void collect(const Grant& grant, const struct stat& program) {
+    if (!grant.fd || !grant.exists) return;
+    const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
+    if (no_content && !options_.landlock) return;  // only Landlock keeps the content of a bind from the command
+    // A device is written through a read-only mount as well; only its file system is not.
+    const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
+    const Level level = writes ? Level::write : Level::read;
+    add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program), grant.data || grant.origin == Origin::operand);
+    if (grant.access == PathAccess::replace && grant.parent) {
+      add(parent_of(grant.path), grant.parent.get(), true, Level::write);
+    }
+    if (!grant.given.empty() && grant.given != grant.path) aliases_.emplace_back(grant.given, grant.path);
+  }
+
   void collect() {
     struct stat program {};
     const int exec_fd = plan_.binary.script ? plan_.binary.interpreter_fd.get() : plan_.binary.fd.get();
     if (exec_fd >= 0 && ::fstat(exec_fd, &program) < 0) error_ = errno;
-    for (const Grant& grant : plan_.grants) {
-      if (!grant.fd || !grant.exists) continue;
-      const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
-      if (no_content && !options_.landlock) continue;  // only Landlock keeps the content of a bind from the command
-      // A device is written through a read-only mount as well; only its file system is not.
-      const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
-      const Level level = writes ? Level::write : Level::read;
-      add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program), grant.data || grant.origin == Origin::operand);
-      if (grant.access == PathAccess::replace && grant.parent) {
-        add(parent_of(grant.path), grant.parent.get(), true, Level::write);
-      }
-      if (!grant.given.empty() && grant.given != grant.path) aliases_.emplace_back(grant.given, grant.path);
-    }
-    for (const Covered& covered : plan_.covered) {
-      add(covered.grant.path, covered.grant.fd.get(), true, Level::write, false, covered.grant.data);
-    }
+    for (const Grant& grant : plan_.grants) collect(grant, program);
+    for (const Covered& covered : plan_.covered) collect(covered.grant, program);
     if (!plan_.binary.path.empty() && !program_.empty()) {
       aliases_.emplace_back(plan_.binary.script ? plan_.binary.interpreter : plan_.binary.path, program_);
     }

@@ -246,6 +246,21 @@ class Covered(SandboxTest):
             out = self.sh("cat .env sub/.ENV sub/.ssh/id; echo new > made || echo refused; echo more > file && cat file", NO_NAMESPACES, user)
             self.assertEqual(out, "refused\nmore\n")
 
+    def test_a_file_beside_it_is_replaced(self):
+        node = {"path": "/usr/bin/sed", "options": {"-i": {}}, "operands": [
+            {"name": "script", "type": {"text": [1, 100]}}, {"name": "f", "type": {"path": "replace", "within": ["${start_dir}"]}}]}
+        for layers, expected in (({}, 0), (NO_NAMESPACES, 4)):
+            self.plant()
+            node["sandbox"] = {"layers": dict(layers, deny_paths="require")}
+            policy = self.policy({"sed": node}, defaults={"deny_paths": ["**/.env"]})
+            _, result = self.run_json(policy, ["sed", "-i", "s/hunter2/new/;w made", "file"])
+            self.assertEqual(result["outcome"], {"type": "exited", "exit_code": expected}, result)
+            _, result = self.run_json(policy, ["sed", "-i", "s/hunter2/new/;r .env", "file"])
+            with open(os.path.join(self.ws, "file")) as f:
+                self.assertEqual(f.read(), "hunter2\n" if expected else "new\n")
+            with open(os.path.join(self.ws, ".env")) as f:
+                self.assertEqual(f.read(), "hunter2\n")
+
     def test_explain_names_what_is_covered(self):
         self.plant()
         node = dict(SHELL, sandbox={"write": ["${start_dir}"], "exec": ["/usr/bin"]})

@@ -291,6 +291,19 @@ class Builds(Workspace):
         self.assertNotIn("hunter2\n", self.done("make", "-k"))
         self.assertEqual(sorted(os.listdir(self.dir)), ["secret.txt", "ws"])
 
+    def test_what_is_denied_is_covered_for_code_too_in_a_large_workspace(self):
+        """More entries than are looked at by default, so that the policy has to say so itself."""
+        for i in range(51):
+            os.makedirs(os.path.join(self.ws, "d%d" % i))
+            for j in range(1000):
+                open(os.path.join(self.ws, "d%d/f%d" % (i, j)), "w").close()
+        self.write("ws/d50/.env", "hunter2\n")
+        for argv in (["python3", "-c", "print(open('d50/.env').read())"], ["sed", "-i", "s/a/b/", "d50/f1"], ["grep", "-r", "hunter2", "."]):
+            _, result = self.run_workspace(argv)
+            self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+            self.assertNotIn("hunter2\n", result["stdout"])
+        self.assertIn(".env: Permission denied", result["stderr"])
+
     def test_it_all_works_for_an_ordinary_user(self):
         self.write("ws/src/hello.c", HELLO)
         self.write("ws/CMakeLists.txt", "cmake_minimum_required(VERSION 3.13)\nproject(h C)\nadd_executable(h src/hello.c)\n")

@@ -171,6 +171,79 @@ TEST_CASE("grants: directories that are left out are granted unseen, unless thei
   CHECK(!reaches(asked, scratch / "secret/file"));
 }
 
+TEST_CASE("grants: by its place only what the policy grants for reading is left out, and it is said") {
+  const Scratch scratch;
+  scratch.file("system/a/.env");
+  scratch.file("ws/.env");
+  scratch.file("ws/file");
+  const auto asked = [&](Origin origin, PathAccess access, const std::string& granted, const std::string& cwd) {
+    Plan made = plan(granted, {"**/.env"}, access);
+    made.grants.front().origin = origin;
+    made.grants.push_back(directory(scratch / "ws", PathAccess::write));
+    made.deny_walk.leave_out = {"a", scratch / "system"};
+    made.cwd = cwd;
+    return made;
+  };
+  const std::string system = scratch / "system", inside = scratch / "system/a/.env", elsewhere = scratch / "ws";
+  Plan unseen = asked(Origin::policy, PathAccess::read, system, elsewhere);
+  const auto state = grant_around_denied(unseen);
+  REQUIRE(state.has_value());
+  CHECK(state->state == LayerState::enforced);
+  CHECK(state->detail == "not looked for in " + system);
+  CHECK(reaches(unseen, inside));
+  CHECK(!reaches(unseen, scratch / "ws/.env"));
+  Plan below = asked(Origin::policy, PathAccess::read, scratch / "system/a", elsewhere);
+  REQUIRE(grant_around_denied(below).has_value());
+  CHECK(reaches(below, inside));
+  scratch.file("system/b/.env");
+  Plan all_seen[] = {asked(Origin::operand, PathAccess::read, system, elsewhere), asked(Origin::policy, PathAccess::write, system, elsewhere),
+                     asked(Origin::policy, PathAccess::read, system, system + "/b"),
+                     asked(Origin::policy, PathAccess::read, scratch.path(), elsewhere)};
+  for (Plan& seen : all_seen) {
+    const auto looked = grant_around_denied(seen);
+    REQUIRE(looked.has_value());
+    CHECK(looked->detail == "not looked for in a");
+    CHECK(!reaches(seen, scratch / "system/b/.env"));
+  }
+  Plan beside = asked(Origin::policy, PathAccess::read, system, elsewhere);
+  beside.grants.push_back(directory(scratch / "system/b"));  // an operand's
+  REQUIRE(grant_around_denied(beside).has_value());
+  CHECK(!reaches(beside, scratch / "system/b/.env"));
+}
+
+TEST_CASE("grants: a file beside what is denied is replaced where that is covered, else written in place") {
+  const Scratch scratch;
+  scratch.file("d/.env");
+  scratch.file("d/file");
+  const auto asked = [&] {
+    Plan made;
+    Grant file;
+    file.path = scratch / "d/file";
+    file.access = PathAccess::replace;
+    file.fd = UniqueFd(::open(file.path.c_str(), O_PATH | O_CLOEXEC));
+    file.parent = UniqueFd(::open((scratch / "d").c_str(), O_PATH | O_CLOEXEC));
+    made.grants.push_back(std::move(file));
+    made.deny_globs = {"**/.env"};
+    return made;
+  };
+  Plan covered = asked();
+  CHECK(grant_around_denied(covered)->state == LayerState::enforced);
+  REQUIRE(covered.grants.size() == 1);
+  CHECK(covered.grants[0].access == PathAccess::write);
+  REQUIRE(covered.covered.size() == 1);
+  CHECK(covered.covered[0].grant.access == PathAccess::replace);
+  REQUIRE(covered.covered[0].matches.size() == 1);
+  CHECK(covered.covered[0].matches[0].path == scratch / "d/.env");
+  REQUIRE(::unlink((scratch / "d/.env").c_str()) == 0);
+  REQUIRE(::symlink("file", (scratch / "d/.env").c_str()) == 0);  // nothing can be mounted on it
+  Plan refused = asked();
+  CHECK(grant_around_denied(refused)->state == LayerState::not_enforced);
+  CHECK(refused.grants[0].access == PathAccess::replace);
+  Plan required = asked();
+  required.layers[Layer::deny_paths] = Requirement::require;
+  CHECK(!grant_around_denied(required).has_value());
+}
+
 TEST_CASE("grants: what cannot be listed but could be gone through is not granted") {
   const Scratch scratch;
   scratch.file("blind/.env");
@@ -202,19 +275,6 @@ TEST_CASE("grants: a policy path that is denied is dropped, the command's own ru
   CHECK(grant_around_denied(asked)->state == LayerState::enforced);
   REQUIRE(asked.grants.size() == 1);
   CHECK(asked.grants[0].origin == Origin::runtime);
-}
-
-TEST_CASE("grants: a file that is replaced beside a denied one cannot be granted around it") {
-  const Scratch scratch;
-  scratch.file("a/.env");
-  const std::string file = scratch.file("a/file");
-  Plan asked = plan(scratch / "a", {"**/.env"}, PathAccess::replace);
-  asked.grants[0].path = file;
-  asked.grants[0].directory = false;
-  asked.grants[0].parent = std::move(asked.grants[0].fd);
-  asked.grants[0].fd = UniqueFd(::open(file.c_str(), O_PATH | O_CLOEXEC));
-  asked.layers[Layer::deny_paths] = Requirement::require;
-  CHECK(!grant_around_denied(asked));
 }
 
 TEST_CASE("grants: running out of descriptors is a walk that does not finish") {

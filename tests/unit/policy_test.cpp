@@ -1,5 +1,6 @@
 // Holds policy.h to POLICY.md section 2: the cases of tests/loader (whose agreement with the schema agree.py
 // checks), then what only files, positions and the decoded Policy show.
+#include "effective.h"
 #include "policy.h"
 
 #include <doctest/doctest.h>
@@ -147,8 +148,9 @@ TEST_CASE("policy: the example of POLICY.md is decoded") {
   REQUIRE(policy->deny_paths.size() == 2);
   CHECK(policy->deny_paths[1].variable == "workspace");
   CHECK(policy->deny_paths[1].path == "x/*");
-  CHECK(policy->deny_walk.ms == 9);
-  CHECK(policy->deny_walk.entries == 50000);
+  REQUIRE(policy->deny_walk.has_value());
+  CHECK(policy->deny_walk->ms == 9);
+  CHECK(policy->deny_walk->entries == 50000);
   REQUIRE(policy->fixture.size() == 3);
   CHECK(policy->fixture[0].directory);
   CHECK(policy->fixture[0].path == "/a");
@@ -267,7 +269,9 @@ TEST_CASE("policy: includes join names, commands keep their own defaults, limits
   CHECK(policy->name == "top");
   CHECK(policy->commands.size() == 4);
   CHECK(policy->deny_paths.size() == 2);
-  CHECK(policy->deny_walk.ms == 200);  // an included file cannot shorten the walk
+  CHECK_FALSE(policy->deny_walk.has_value());
+  CHECK(deny_walk_of(*policy, *policy->find("u")).ms == 1);
+  CHECK(deny_walk_of(*policy, *policy->find("t")).ms == 200);
   const Defaults& base = *policy->find("u")->defaults;
   CHECK(base.env.at(0).value == "base");
   CHECK(base.timeout_ms == 5000);
@@ -282,6 +286,26 @@ TEST_CASE("policy: includes join names, commands keep their own defaults, limits
   CHECK(deep.timeout_ms == 5000);
   CHECK(deep.env.empty());
   CHECK(policy->find("w") != nullptr);
+}
+
+TEST_CASE("policy: an included file cannot look at less than the including one asks") {
+  const auto walk = [](const std::string& own, const std::string& included, const char* command) {
+    const Expected<Policy> policy =
+        load({{"/p/policy.json", R"({"version": 1, "include": ["/q"], "defaults": {)" + own + R"(}, "commands": {"t": {"path": "/bin/t"}}})"},
+              {"/q/policy.json", R"({"version": 1, "defaults": {)" + included + R"(}, "commands": {"u": {"path": "/bin/u"}}})"}});
+    REQUIRE(policy.has_value());
+    const DenyWalk found = deny_walk_of(*policy, *policy->find(command));
+    std::string text = std::to_string(found.entries) + " " + std::to_string(found.ms);
+    for (const std::string& place : found.leave_out) text += " " + place;
+    return text;
+  };
+  const std::string asked = R"("deny_walk": {"entries": 7, "ms": 900, "leave_out": ["a", "/usr"]})";
+  const std::string other = R"("deny_walk": {"entries": 9, "ms": 5, "leave_out": ["b", "a"]})";
+  CHECK(walk(asked, other, "t") == "7 900 a /usr");
+  CHECK(walk(asked, other, "u") == "9 900 a");
+  CHECK(walk(asked, "", "u") == "7 900 a /usr");
+  CHECK(walk("", other, "u") == "9 5 b a");
+  CHECK(walk("", other, "t") == "50000 200");
 }
 
 TEST_CASE("policy: limits never grow by an include, whatever the includer says") {
