@@ -164,6 +164,8 @@ class Reader {
       return refuse(DenialCode::option_not_allowed, "-- has no place in an expression of " + here(), node().place, at_);
     }
     if (awaits_subcommand() && !node().subcommand_optional) return unknown_subcommand();
+    // Options ended at the first operand, and nothing is left for it to end: to such programs it is a word like others.
+    if (!syntax().permute && !reading_.operands.empty() && !has_separator(node())) return operand();
     reading_.separator = true;
     ++at_;
     return {};

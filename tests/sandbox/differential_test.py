@@ -84,6 +84,34 @@ def own_names(name, entry):
     return {name} | {os.path.basename(path) for path in paths}
 
 
+def in_box(test, script, jobs, seconds):
+    """Runs a script on jobs, with a copy of the tree of the test. Nothing of the host can be written there, no network is there,
+    and nobody is who runs it."""
+    work = tempfile.mkdtemp(dir=test.dir)
+    subprocess.run(["cp", "-a", os.path.join(test.dir, "tree"), os.path.join(work, "tree")], check=True)
+    subprocess.run(["cp", "-a", os.path.join(test.dir, "tree"), os.path.join(work, "workspace")], check=True)
+    with open(os.path.join(work, "jobs"), "w") as f:
+        json.dump(jobs, f)
+    box = ["bwrap", "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--uid", "65534", "--gid", "65534",
+           "--die-with-parent", "--new-session", "--clearenv"]
+    for name, value in ENV.items():
+        box += ["--setenv", name, value]
+    for top in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/etc", "/var", "/opt"):
+        if os.path.islink(top):
+            box += ["--symlink", os.readlink(top), top]
+        elif os.path.exists(top):
+            box += ["--ro-bind", top, top]
+    box += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--bind", os.path.join(work, "workspace"), "/workspace",
+            "--bind", work, "/box", "--ro-bind", script, "/box.py", "--chdir", "/workspace"]
+    done = subprocess.run([*box, "/usr/bin/python3", "-B", "/box.py", "/box/jobs", "/box/out"], capture_output=True, text=True,
+                          timeout=60 + seconds, stdin=subprocess.DEVNULL)
+    test.assertEqual(done.returncode, 0, done.stderr[-2000:])
+    with open(os.path.join(work, "out")) as f:
+        result = json.load(f)
+    shutil.rmtree(work, ignore_errors=True)
+    return result
+
+
 class Differential(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -95,29 +123,7 @@ class Differential(unittest.TestCase):
         shutil.rmtree(cls.dir, ignore_errors=True)
 
     def run_in_box(self, jobs):
-        """Nothing of the host can be written there, no network is there, and nobody is who runs it."""
-        work = os.path.join(self.dir, "work")
-        shutil.rmtree(work, ignore_errors=True)
-        os.mkdir(work)
-        subprocess.run(["cp", "-a", os.path.join(self.dir, "tree"), os.path.join(work, "tree")], check=True)
-        with open(os.path.join(work, "jobs"), "w") as f:
-            json.dump(jobs, f)
-        box = ["bwrap", "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--uid", "65534", "--gid", "65534",
-               "--die-with-parent", "--new-session", "--clearenv"]
-        for name, value in ENV.items():
-            box += ["--setenv", name, value]
-        for top in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/etc", "/var", "/opt"):
-            if os.path.islink(top):
-                box += ["--symlink", os.readlink(top), top]
-            elif os.path.exists(top):
-                box += ["--ro-bind", top, top]
-        box += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--bind", os.path.join(work, "tree"), "/workspace",
-                "--bind", work, "/box", "--ro-bind", BOX, "/box.py", "--chdir", "/workspace"]
-        done = subprocess.run([*box, "/usr/bin/python3", "-B", "/box.py", "/box/jobs", "/box/out"], capture_output=True, text=True,
-                              timeout=60 + 4 * len(jobs), stdin=subprocess.DEVNULL)
-        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
-        with open(os.path.join(work, "out")) as f:
-            return json.load(f)
+        return in_box(self, BOX, jobs, 4 * len(jobs))
 
     def judge(self, name, entry, argv, seen):
         words = argv[1:argv.index("--")] if "--" in argv else argv[1:]
