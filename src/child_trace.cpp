@@ -21,6 +21,7 @@ bool is_refusal(long error) {
     case EACCES:
     case EPERM:
     case EROFS:
+    case EBUSY:   // what is mounted over cannot be renamed or removed
     case ENOENT:  // in a minimal root what is not granted is not there
     case ENOSYS:
     case EOPNOTSUPP:

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -80,6 +82,18 @@ bool is_granted(const Plan& plan, std::string_view path) {
   });
 }
 
+// Whether a mount lies over it: what is there on the host says nothing then.
+bool is_covered(const Plan& plan, const Launch& launch, const std::string& path) {
+  if (plan.covered.empty() || !path.starts_with('/') || !launch.wanted.namespaces.mount) return false;
+  std::array<char, PATH_MAX> buffer;  // links on the way; the host has no other ones
+  std::string real = path;
+  while (!real.empty() && ::realpath(real.c_str(), buffer.data()) == nullptr) real.resize(real.rfind('/'));
+  real = (real.empty() ? "" : buffer.data()) + path.substr(real.size());
+  return std::ranges::any_of(plan.covered, [&](const Covered& covered) {
+    return std::ranges::any_of(covered.matches, [&](const Covered::Match& match) { return is_within(real, match.path); });
+  });
+}
+
 // Whether the file's own mode lets this user, without capabilities, do it. nullopt: it cannot be looked at.
 std::optional<bool> mode_allows(const Observed& seen) {
   struct stat status {};
@@ -119,6 +133,11 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
   if (!launch.filter.empty() && verdict == as_the_filter) {
     out.layer = layer_name(Layer::seccomp);
     out.hint = hint_of_filter(seen);
+    return out;
+  }
+  if (is_covered(plan, launch, seen.path)) {
+    out.layer = layer_name(Layer::deny_paths);
+    out.hint = "covered: deny_paths of the policy matches it";
     return out;
   }
   const bool minimal_root = launch.wanted.namespaces.mount;

@@ -41,6 +41,20 @@ class Diagnose(SandboxTest):
         self.assertIn(("landlock", "openat", self.file, "EACCES"), self.blocked("echo x > " + self.file, layers=NO_NAMESPACES))
         self.assertIn(("landlock", "execve", "/usr/bin/id", "EACCES"), self.blocked("/usr/bin/id", layers=NO_NAMESPACES))
 
+    def test_a_cover_is_named_where_one_lies_over_what_is_denied(self):
+        for name in (".env", "sub/.ssh/id"):
+            os.chmod(self.write("ws/" + name, "hunter2\n"), 0)
+        os.symlink("sub", os.path.join(self.ws, "link"))
+        node = dict(SHELL, repeatable=True, sandbox={"exec": HELPERS + ["/usr/bin/mv", "/usr/bin/rm"], "write": [self.ws]})
+        policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env", "**/.ssh/**"]})
+        for script, call, path, error in (("cat .env", "openat", ".env", "EACCES"), ("cat link/../.env", "openat", "link/../.env", "EACCES"),
+                                          ("cat link/.ssh/id", "openat", "link/.ssh/id", "ENOENT"), ("echo > sub/.ssh/new", "openat", "sub/.ssh/new", "EROFS"),
+                                          ("rm -f .env", "unlinkat", ".env", "EBUSY"), ("cat absent", "openat", "absent", None)):
+            _, result = self.run_json(policy, ["dash", "-c", script], "--diagnose")
+            found = [one for one in result["sandbox"]["blocked"] if one["path"] == os.path.join(self.ws, path)]
+            named = [(one["layer"], one["call"], one["errno"]) for one in found]
+            self.assertEqual(named, [("deny_paths", call, error)] if error else [], (script, result))
+
     def test_a_files_own_mode_is_not_blamed_on_a_layer(self):
         os.chmod(self.file, 0)
         found = self.blocked("cat " + self.file)
