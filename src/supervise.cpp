@@ -88,6 +88,9 @@ class Attempts {
     wanted_.landlock = requirement_of(plan, Layer::landlock) != Requirement::off;
     wanted_.seccomp = requirement_of(plan, Layer::seccomp) != Requirement::off;
     wanted_.limits = requirement_of(plan, Layer::limits) != Requirement::off;
+    // Before anything is started for it; where it is required, whoever makes the ruleset says why there is none.
+    if (requirement_of(plan, Layer::landlock) != Requirement::prefer) return;
+    if (auto error = landlock::missing()) (void)without(kLandlockLayer, std::move(*error));
   }
 
   [[nodiscard]] const Wanted& wanted() const { return wanted_; }

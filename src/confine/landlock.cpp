@@ -239,13 +239,15 @@ std::uint32_t errata_fixed() noexcept {
   return fixed < 0 ? 0 : static_cast<std::uint32_t>(fixed);
 }
 
+std::optional<Error> missing() {
+  if (abi_in_use() > 0) return std::nullopt;
+  return failed(errno, errno == EOPNOTSUPP ? "Landlock is not enabled in this kernel's boot parameters" : "this kernel offers no Landlock");
+}
+
 Expected<Ruleset> make_ruleset(const Plan& plan, bool around, bool covered) {
   Ruleset ruleset;
+  if (auto error = missing()) return tl::unexpected(std::move(*error));
   ruleset.abi = abi_in_use();
-  if (ruleset.abi == 0) {
-    return tl::unexpected(failed(errno, errno == EOPNOTSUPP ? "Landlock is not enabled in this kernel's boot parameters"
-                                                            : "this kernel offers no Landlock"));
-  }
   const Handled handled = handled_by(ruleset.abi, plan.network);
   const long fd = ::syscall(SYS_landlock_create_ruleset, &handled, attribute_size(ruleset.abi), 0);
   if (fd < 0) return tl::unexpected(failed(errno, "a Landlock ruleset cannot be made"));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,8 @@ inline constexpr std::uint64_t kWriteTree = kReadFile | kReadDir | kWriteFile | 
 // The kernel's ABI clamped to the newest tested one; 0 with errno when there is none (ENOSYS: not built,
 // EOPNOTSUPP: not enabled at boot).
 [[nodiscard]] int abi_in_use() noexcept;
+// Why there is none. One system call where there is.
+[[nodiscard]] std::optional<Error> missing();
 // Bit N-1: erratum N is fixed (LANDLOCK_CREATE_RULESET_ERRATA, Linux 6.15 and stable kernels since); 0: none, or not told.
 [[nodiscard]] std::uint32_t errata_fixed() noexcept;
 

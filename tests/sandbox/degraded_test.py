@@ -50,6 +50,16 @@ class Refused(unittest.TestCase):
                     self.assertEqual(result["error"]["errno"], error)
                     self.assertTrue(result["error"]["hint"])
 
+    def test_a_missing_landlock_is_known_before_anything_is_started(self):
+        log = os.path.join(self.world.dir, "calls")
+        argv = ["strace", "-qq", "-o", log, "-e", "trace=clone,clone3", BINARY, "run", "--policy", self.world.policy(), "--", "probe"]
+        for refusals in ({}, {"landlock_create_ruleset": errno.ENOSYS}):
+            subprocess.run(argv + self.world.words(), cwd=self.world.ws, env=world.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           preexec_fn=lambda: outer.refuse(refusals), timeout=60)
+            with open(log) as f:
+                started = [line for line in f if "CLONE_PIDFD" in line and "CLONE_VM" in line]
+            self.assertEqual(len(started), 1, (refusals, started))
+
     def test_neither_landlock_nor_mounts_is_refused_and_doctor_agrees(self):
         refusals = {"landlock_create_ruleset": errno.ENOSYS, "mount": errno.EPERM}
         attempts, result = world.in_safe_exec(BINARY, self.world, lambda: outer.refuse(refusals))
