@@ -257,23 +257,33 @@ void remove_cgroup(const ChildPlan& plan) {
   call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR);
 }
 
+// As long as they are ending there is nobody to look for: until none did in so many turns. More while the command itself is
+// ending, because what its children leave is its own until then. Returns false when no child is left.
+bool reap_while_ending(const Run& run, long& command, int turns) {
+  for (int idle = 0;;) {
+    size_t reaped = 0;
+    if (!reap(run, command, WNOHANG, &reaped)) return false;
+    if (reaped > 0) idle = 0;
+    else if (++idle > (command > 0 ? turns * 8 : turns)) return true;
+    const timespec turn{0, 500000};
+    call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
+  }
+}
+
 // As a subreaper every orphan becomes a child of this process, so the walk is repeated until there is none: frozen first,
 // so that few can run away from it. Not inlined: its memory is not for launches that have a pid namespace.
 [[gnu::noinline]] void sweep(const Run& run, long& command) {
   const ChildPlan& plan = *run.plan;
   kill_cgroup(plan);
   // Its process group in one go, which no fork outruns (fork(2) fails while SIGKILL is pending), and without /proc.
-  if (run.group > 1) call(SYS_kill, -run.group, SIGKILL);
+  const bool told = run.group > 1 && call(SYS_kill, -run.group, SIGKILL) == 0;
+  constexpr int kTurns = 3;
+  if (!reap_while_ending(run, command, told ? kTurns : 0)) return;
   Tree tree;
-  while (reap(run, command, WNOHANG)) {
+  signal_tree(plan, tree, SIGKILL);  // enough for those that only left the group
+  while (reap_while_ending(run, command, kTurns)) {
     signal_tree(plan, tree, SIGSTOP);
     signal_tree(plan, tree, SIGKILL);
-    for (size_t reaped = 1; reaped > 0;) {  // as long as they are ending there is nobody to look for
-      const timespec turn{0, 500000};
-      call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
-      reaped = 0;
-      if (!reap(run, command, WNOHANG, &reaped)) return;
-    }
   }
 }
 
