@@ -216,8 +216,8 @@ void report_end(const Run& run, int status) {
   send(*run.plan, message);
 }
 
-// Reaps what has ended, and counts it. Returns false when no child is left.
-bool reap(const Run& run, long& command, int options, size_t* count = nullptr) {
+// Reaps what has ended, and counts what was killed. Returns false when no child is left.
+bool reap(const Run& run, long& command, int options, size_t* killed = nullptr) {
   for (;;) {
     int status = 0;
     const long pid = call(SYS_wait4, -1, &status, options | __WALL, nullptr);
@@ -235,7 +235,7 @@ bool reap(const Run& run, long& command, int options, size_t* count = nullptr) {
       report_end(run, status);
       command = 0;
     }
-    if (count != nullptr) ++*count;
+    if (killed != nullptr && (status & 0x7F) == SIGKILL) ++*killed;
     options |= WNOHANG;
   }
 }
@@ -257,15 +257,17 @@ void remove_cgroup(const ChildPlan& plan) {
   call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR);
 }
 
-// As long as they are ending there is nobody to look for: until none did in so many turns. More while the command itself is
-// ending, because what its children leave is its own until then. Returns false when no child is left.
+// As long as those that were killed are ending there is nobody to look for: until none did in so many turns. More while the
+// command itself is ending, because what its children leave is its own until then. Orphans that end by themselves say that
+// somebody makes them. Returns false when no child is left.
 bool reap_while_ending(const Run& run, long& command, int turns) {
-  for (int idle = 0;;) {
-    size_t reaped = 0;
-    if (!reap(run, command, WNOHANG, &reaped)) return false;
-    if (reaped > 0) idle = 0;
-    else if (++idle > (command > 0 ? turns * 8 : turns)) return true;
-    const timespec turn{0, 500000};
+  constexpr int kMost = 10;  // they may kill one another
+  for (int all = 0, idle = 0;; ++all) {
+    size_t killed = 0;
+    if (!reap(run, command, WNOHANG, &killed)) return false;
+    idle = killed > 0 ? 0 : idle + 1;
+    if (idle > (command > 0 ? turns * 6 : turns) || all > kMost) return true;
+    const timespec turn{0, all == 0 ? 500000 : 2000000};
     call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
   }
 }
@@ -277,7 +279,7 @@ bool reap_while_ending(const Run& run, long& command, int turns) {
   kill_cgroup(plan);
   // Its process group in one go, which no fork outruns (fork(2) fails while SIGKILL is pending), and without /proc.
   const bool told = run.group > 1 && call(SYS_kill, -run.group, SIGKILL) == 0;
-  constexpr int kTurns = 3;
+  constexpr int kTurns = 1;
   if (!reap_while_ending(run, command, told ? kTurns : 0)) return;
   Tree tree;
   signal_tree(plan, tree, SIGKILL);  // enough for those that only left the group

@@ -20,6 +20,8 @@ for i in 1 2 3; do ( trap '' TERM; ( while :; do sleep 5; done ) & ) & done
 while :; do sleep 5; done"""
 BOMB = ": MARK; b() { b & b; }; b & while :; do b & b; done"
 SCATTERING_BOMB = ": MARK; while :; do /usr/bin/setsid /bin/dash -c ': MARK; while :; do /usr/bin/setsid /usr/bin/sleep 9 & done' & done"
+# Each of them leaves orphans that end by themselves: whoever reaps is never idle.
+ORPHANS = ": MARK; for i in 1 2 3 4 5 6; do /usr/bin/setsid /bin/dash -c ': MARK; while :; do ( : & ); done' & done; while :; do sleep 5; done"
 EXEC = ["/usr/bin/sleep", "/usr/bin/setsid", "/usr/bin/dash"]
 RUNS = 100 if SANITIZED else 500  # sanitizers start slowly; the 500 are for the program that users have
 SLACK_MS = 1500  # a loaded machine; a quiet one needs less than 50
@@ -124,7 +126,7 @@ class Death(SandboxTest):
 
     def test_a_bomb_that_scatters_is_gone_at_the_timeout(self):
         for layers in ({}, NAMESPACES):
-            for script in (STUBBORN, BOMB, SCATTERING_BOMB):
+            for script in (STUBBORN, BOMB, SCATTERING_BOMB, ORPHANS):
                 process = self.start(script, layers, None, timeout_ms=300)
                 result = json.loads(process.communicate(timeout=60)[0])
                 self.assertIn(result["outcome"]["type"], ("timed_out", "limit_exceeded", "exited"), result)
