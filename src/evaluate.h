@@ -63,6 +63,9 @@ class PathResolver {
     return named;
   }
 
+  // Whether a program that looks for kept's name in directory and upwards, as git does for .git, takes another one than kept.
+  [[nodiscard]] virtual bool finds_another(const std::string& /*directory*/, const std::string& /*kept*/) { return false; }
+
   // When the host could not answer (EMFILE, ENFILE, ENOMEM, EIO): then no denial of this decision is a verdict.
   [[nodiscard]] virtual std::optional<Error> broken() const { return std::nullopt; }
 

@@ -87,8 +87,16 @@ Step Evaluation::enter_cwd() {
     if (!given.option->chdir || given.values.empty()) continue;
     if (Step moved = enter_chdir(given); !moved) return moved;
   }
+  keep_of_another();
   trace(leaf(), "a directory for the request", plan_.cwd);
   return {};
+}
+
+// What a node lifts is lifted for the program that finds it, and not for what another one's settings make of it: a
+// repository below names any directory for its files (core.worktree, links in its .git).
+void Evaluation::keep_of_another() {
+  const auto another = [this](const ReadOnlyPath& kept) { return resolver_.finds_another(plan_.cwd, kept.path); };
+  if (std::ranges::any_of(kept_, another)) std::ranges::move(std::exchange(kept_, {}), std::back_inserter(plan_.read_only));
 }
 
 Step Evaluation::enter_chdir(const GivenOption& given) {

@@ -71,6 +71,7 @@ class Evaluation {
   // evaluate_request.cpp: what comes beside argv
   Step enter_cwd();
   Step enter_chdir(const GivenOption& given);
+  void keep_of_another();
   ValueResult enter(std::string_view text, const std::vector<Root>& within);
   [[nodiscard]] std::vector<Root> cwd_roots() const;
   Step build_env();

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "beneath.h"
@@ -91,6 +93,29 @@ bool changes(PathAccess access) {
   return true;
 }
 
+std::string real_path(const std::string& path) {
+  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
+  return real ? real.get() : "";
+}
+
+// Whether directory + name is kept by a link or by what it says, as a linked worktree's .git does ("gitdir: /w/.git/worktrees/x").
+// What else lies in kept may have been moved there: git does that with the repositories of submodules.
+bool leads_to(const std::string& directory, const std::string& name, mode_t mode, const std::string& kept) {
+  const std::string real = real_path(kept);
+  if (real.empty() || S_ISDIR(mode)) return false;
+  if (S_ISLNK(mode)) return real_path(directory + name) == real;
+  constexpr std::string_view kSays = "gitdir: ";
+  const UniqueFd fd(::open((directory + name).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  std::string text(4096, '\0');  // PATH_MAX
+  const ssize_t size = fd ? ::read(fd.get(), text.data(), text.size()) : -1;
+  text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+  if (!text.starts_with(kSays) || text.size() == 4096) return false;
+  text.resize(text.find_last_not_of("\r\n") + 1);
+  text.erase(0, kSays.size());
+  const std::string named = real_path(text.starts_with('/') ? text : directory + "/" + text);
+  return named == real || named.starts_with(real + "/worktrees/");
+}
+
 class SystemResolver final : public PathResolver {
  public:
   explicit SystemResolver(Roots roots) : roots_(std::move(roots)), current_(roots_.start_dir().physical) {}
@@ -103,6 +128,7 @@ class SystemResolver final : public PathResolver {
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
   std::vector<ReadOnlyPath> read_only(const Root& root) override;
+  bool finds_another(const std::string& directory, const std::string& kept) override;
   PathResult<UniqueFd> open_stdin_file(const Grant& checked) override;
   std::optional<Error> broken() const override;
 
@@ -429,6 +455,21 @@ std::vector<ReadOnlyPath> SystemResolver::read_only(const Root& root) {
   }
   kept.push_back({std::move(at), std::move(fd)});
   return kept;
+}
+
+// The nearest one counts, whatever is wrong with it. Before 2.38 git also takes a directory for a repository that holds what
+// .git does.
+bool SystemResolver::finds_another(const std::string& directory, const std::string& kept) {
+  const std::size_t slash = kept.rfind('/');
+  const std::string top = kept.substr(0, slash) + "/";
+  const std::string name = kept.substr(slash);
+  for (std::string at = directory; at.starts_with(top); at.resize(at.rfind('/'))) {
+    struct stat found {};
+    if (::lstat((at + name).c_str(), &found) == 0) return !leads_to(at, name, found.st_mode, kept);
+    if (errno != ENOENT && errno != ENOTDIR) return true;
+    if (::access((at + "/HEAD").c_str(), F_OK) == 0 && ::access((at + "/objects").c_str(), F_OK) == 0) return true;
+  }
+  return false;
 }
 
 PathResult<UniqueFd> SystemResolver::open_stdin_file(const Grant& checked) {
