@@ -98,6 +98,12 @@ class DenyWalker {
     if (!coverable_ || ::access("/dev/null", F_OK) != 0) return {};
     return std::move(matches_);
   }
+  // The directories on the way to these without whose name they would be none: .config of "**/.config/gh/**".
+  [[nodiscard]] std::vector<std::string> held(const std::vector<Covered::Match>& matches) const {
+    std::set<std::string> held;
+    for (const Covered::Match& match : matches) hold(match.path, held);
+    return {held.begin(), held.end()};
+  }
   [[nodiscard]] bool denies(const std::string& path) const {
     return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
   }
@@ -204,6 +210,12 @@ class DenyWalker {
       clean = clean && child.granted;
     }
     return clean ? Seen::clean : split(fd, path, children);
+  }
+
+  void hold(const std::string& match, std::set<std::string>& held) const {
+    for (std::size_t begin = base_ == 1 ? 0 : base_, end = 0; (end = match.find('/', begin + 1)) != std::string::npos; begin = end) {
+      if (!denies(match.substr(0, begin) + "/?" + match.substr(end))) held.insert(match.substr(0, end));
+    }
   }
 
   void to_cover(const std::string& path, const Child& child) {
@@ -331,7 +343,8 @@ bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::st
     return false;
   }
   plan.grants.push_back(std::move(in_place));
-  plan.covered.push_back({std::move(grant), std::move(matches)});
+  std::vector<std::string> held = walker.held(matches);
+  plan.covered.push_back({std::move(grant), std::move(matches), std::move(held)});
   return true;
 }
 
@@ -363,7 +376,10 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
       // Parents first: a minimal root is built in this order.
       std::sort(made.begin(), made.end(), [](const Grant& a, const Grant& b) { return a.path < b.path; });
       std::move(made.begin(), made.end(), std::back_inserter(result));
-      if (auto matches = walker.take_matches(); !matches.empty()) plan.covered.push_back({std::move(grant), std::move(matches)});
+      if (auto matches = walker.take_matches(); !matches.empty()) {
+        std::vector<std::string> held = walker.held(matches);
+        plan.covered.push_back({std::move(grant), std::move(matches), std::move(held)});
+      }
       return true;
     case DenyWalker::Seen::closed: problem = grant.path + " cannot be listed"; return false;
     case DenyWalker::Seen::failed: problem = walker.problem(); return false;

@@ -443,6 +443,7 @@ struct Covered {
   };
   Grant grant;
   std::vector<Match> matches;
+  std::vector<std::string> held;  // directories whose names a match needs: renamed, they would show it
 };
 
 struct Plan {

@@ -34,6 +34,7 @@ struct Bind {
   bool data = false;  // an operand, or of a variable, and nothing else
   Level level = Level::read;
   UniqueFd own;  // when nobody else holds the descriptor
+  bool held = false;  // for its own sake: a mount point cannot be renamed
 };
 
 struct Entry {
@@ -129,7 +130,10 @@ class RootPlanner {
     const int exec_fd = plan_.binary.script ? plan_.binary.interpreter_fd.get() : plan_.binary.fd.get();
     if (exec_fd >= 0 && ::fstat(exec_fd, &program) < 0) error_ = errno;
     for (const Grant& grant : plan_.grants) collect(grant, program);
-    for (const Covered& covered : plan_.covered) collect(covered.grant, program);
+    for (const Covered& covered : plan_.covered) {
+      collect(covered.grant, program);
+      for (const std::string& path : covered.held) hold(path, covered.grant.data);
+    }
     if (!plan_.binary.path.empty() && !program_.empty()) {
       aliases_.emplace_back(plan_.binary.script ? plan_.binary.interpreter : plan_.binary.path, program_);
     }
@@ -164,6 +168,16 @@ class RootPlanner {
     binds_.at(path).own = std::move(fd);
   }
 
+  void hold(const std::string& path, bool data) {
+    if (landlock::is_read_only(plan_, path)) return;
+    UniqueFd fd(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) error_ = errno;
+    add(path, fd.get(), true, Level::write, false, data);
+    Bind& bind = binds_.at(path);
+    bind.held = true;
+    if (bind.fd == fd.get()) bind.own = std::move(fd);
+  }
+
   void add_socket(const std::string& path) {  // /var/run/x.sock is often /run/x.sock
     const std::unique_ptr<char, void (*)(void*)> physical(::realpath(path.c_str(), nullptr), ::free);
     struct stat found {};
@@ -186,7 +200,7 @@ class RootPlanner {
   void drop_covered() {
     for (auto it = binds_.begin(); it != binds_.end();) {
       const Bind* above = cover(it->first);
-      const bool needed = above == nullptr || it->second.executed || it->second.level > above->level;
+      const bool needed = above == nullptr || it->second.executed || it->second.held || it->second.level > above->level;
       it = needed ? std::next(it) : binds_.erase(it);
     }
   }

@@ -100,6 +100,20 @@ class Files(Workspace):
         self.done("gzip", "-k", "a.txt")
         self.done("gzip", "-df", "a.txt.gz")
 
+    def test_a_secret_keeps_the_name_that_closes_it(self):
+        # What is denied by the name of its directory too is not opened by another name for that.
+        for name in ("home/.codex/auth.json", "home/.config/gh/hosts.yml", "home/.config/other"):
+            self.write("ws/" + name, "word\n")
+        script = "import os\nfor a, b in (('home/.codex', 'home/c'), ('home/.config', 'd')):\n    try:\n        os.rename(a, b)\n    except OSError:\n        pass\n"
+        for argv in (["mv", "home/.codex", "home/c"], ["mv", "home/.config", "d"], ["mv", "-T", "home/.config/gh", "e"], ["python3", "-c", script], ["git", "mv", "home/.codex", "c"]):
+            with self.subTest(argv=argv):
+                self.run_workspace(argv)
+                self.assertTrue(self.exists("home/.codex/auth.json") and self.exists("home/.config/gh/hosts.yml"))
+        self.assertFalse(any("word" in self.run_workspace(["grep", "-rs", "word", name])[1]["stdout"] for name in ("home/.codex", "home/c", "d/gh", "e")))
+        self.done("mv", "home/.config/other", "home/plain")
+        self.done("mv", "home", "moved")
+        self.assertEqual(self.denied("cat", "moved/.codex/auth.json"), "path_denied")
+
     def test_an_archive_writes_nothing_outside(self):
         evil = os.path.join(self.dir, "evil")
         os.makedirs(evil)
@@ -178,6 +192,50 @@ open("made", "w").write("x")
                 self.assertFalse(self.exists(".git/hooks") or self.exists(".git/other"))
         self.done("git", "apply", "hook.patch")
         self.assertTrue(self.exists("hooks/post-commit"))
+
+    # A repository below, made by code: what git writes for it goes where its core.worktree and its links lead.
+    BELOW = """import os, subprocess
+def git(*words):
+    subprocess.run(["git", "-C", "sub", "-c", "user.name=x", "-c", "user.email=x@example.org", *words], check=True, capture_output=True)
+os.mkdir("sub")
+git("init", "-q")
+os.mkdir("sub/hooks")
+open("sub/hooks/post-commit", "w").write("#!/bin/sh\\n")
+git("add", "-A")
+git("commit", "-q", "-m", "x")
+{trick}
+"""
+    TRICKS = ((("reset", "--hard"), "open('sub/.git/config', 'a').write('[core]\\n\\tworktree = ../../.git\\n')"),
+              (("commit", "--allow-empty", "--cleanup=verbatim", "-m", "[core]\n\tfsmonitor = evil\n"),
+               "os.unlink('sub/.git/COMMIT_EDITMSG'); os.symlink('../../.git/config', 'sub/.git/COMMIT_EDITMSG')"),
+              (("commit", "--allow-empty", "--cleanup=verbatim", "-m", "[core]\n\tfsmonitor = evil\n"),
+               "os.unlink('sub/.git/COMMIT_EDITMSG'); os.symlink('../../.git/config', 'sub/.git/COMMIT_EDITMSG');"
+               "os.rename('sub/.git', 'moved'); open('sub/.git', 'w').write('gitdir: ../moved\\n')"),
+              (("reset", "--hard"), "open('sub/.git/config', 'a').write('[core]\\n\\tbare = false\\n\\tworktree = ../.git\\n');"
+               "[os.rename('sub/.git/' + n, 'sub/' + n) for n in os.listdir('sub/.git') if n != 'hooks']; __import__('shutil').rmtree('sub/.git')"))
+
+    def test_a_repository_below_writes_nothing_into_it(self):
+        for words, trick in self.TRICKS:
+            with self.subTest(trick=trick):
+                self.done("git", "init", "-q")
+                self.write("ws/t.py", self.BELOW.replace("{trick}", trick))
+                self.done("python3", "t.py")
+                config = self.read(".git/config")
+                self.run_workspace(["git", "-C", "sub", *IDENTITY, *words])
+                self.assertEqual(self.read(".git/config"), config)
+                self.assertFalse(self.exists(".git/hooks/post-commit") or self.exists(".git/hooks"))
+                for name in (".git", "sub", "moved"):
+                    shutil.rmtree(os.path.join(self.ws, name), ignore_errors=True)
+
+    def test_a_repository_below_and_a_linked_worktree_are_worked_in(self):
+        self.done("git", "init", "-q")
+        self.done("git", *IDENTITY, "commit", "-q", "--allow-empty", "-m", "x")
+        subprocess.run(["git", "worktree", "add", "-q", "linked"], cwd=self.ws, check=True, capture_output=True, env={"PATH": "/usr/bin:/bin"})
+        self.done("git", "init", "-q", "below")
+        os.mkdir(os.path.join(self.ws, "src"))
+        for name in ("linked", "below", "src"):
+            self.done("git", "-C", name, *IDENTITY, "commit", "-q", "--allow-empty", "-m", "in " + name)
+            self.assertIn("in " + name, self.done("git", "-C", name, "log", "--oneline"))
 
 
 class Git(Workspace):
