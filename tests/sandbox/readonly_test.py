@@ -317,6 +317,18 @@ class ReadOnly(SandboxTest):
                 if argv[:2] == ["grep", "-rl"]:
                     self.assertNotIn(".env", result["stdout"])
 
+    def test_secrets_stay_closed_to_what_lists_names(self):
+        # A name that these read by themselves leads to a secret.
+        self.write("ws/listed/.netrc", "listed word\n\tpassword %s\n" % SECRET)
+        self.write("ws/listed/listed word", "")
+        for name in (".info", ".gitignore", ".ignore", ".fdignore"):
+            os.symlink(".netrc", os.path.join(self.ws, "listed", name))
+        for argv in (["tree", "--info", "listed"], ["tree", "--gitignore", "listed"], ["fdfind", ".", "listed"], ["fdfind", "--unrestricted", ".", "listed"]):
+            result = self.ask(argv)
+            self.assertEqual(result["outcome"]["type"], "exited", (argv, result))
+            self.assertNotIn(SECRET, result["stdout"], argv)
+            self.assertIn("listed word", result["stdout"], argv)
+
     def test_environments_of_other_processes_stay_closed(self):
         other = subprocess.Popen(["sleep", "60"], env={"MARKER": "env-" + SECRET})
         try:
