@@ -97,6 +97,7 @@ Step Evaluation::enter_cwd() {
 void Evaluation::keep_of_another() {
   const auto another = [this](const ReadOnlyPath& kept) { return resolver_.finds_another(plan_.cwd, kept.path); };
   if (std::ranges::any_of(kept_, another)) std::ranges::move(std::exchange(kept_, {}), std::back_inserter(plan_.read_only));
+  for (const ReadOnlyPath& kept : kept_) plan_.apart.push_back(kept.path);
 }
 
 Step Evaluation::enter_chdir(const GivenOption& given) {

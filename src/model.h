@@ -460,6 +460,7 @@ struct Plan {
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;
   std::vector<ReadOnlyPath> read_only;
+  std::vector<std::string> apart;  // may be written, but nothing is moved into it or out of it, where there are mounts
   StdinPlan stdin_plan;
   std::int64_t timeout_ms = 30000;
   std::int64_t stdout_bytes = 50000, stderr_bytes = 10000;

@@ -137,6 +137,7 @@ class RootPlanner {
     if (!plan_.binary.path.empty() && !program_.empty()) {
       aliases_.emplace_back(plan_.binary.script ? plan_.binary.interpreter : plan_.binary.path, program_);
     }
+    for (const std::string& path : plan_.apart) set_apart(path);
     for (const auto& path : plan_.unix_sockets) add_socket(path);
     shows_proc_ = options_.fresh_proc || (plan_.proc == Proc::all && options_.landlock);
   }
@@ -176,6 +177,13 @@ class RootPlanner {
     Bind& bind = binds_.at(path);
     bind.held = true;
     if (bind.fd == fd.get()) bind.own = std::move(fd);
+  }
+
+  void set_apart(const std::string& path) {
+    struct stat found {};
+    const Bind* const above = cover(path);
+    if (above == nullptr || above->level != Level::write || binds_.contains(path)) return;
+    if (::lstat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) hold(path, above->data);
   }
 
   void add_socket(const std::string& path) {  // /var/run/x.sock is often /run/x.sock

@@ -227,6 +227,36 @@ git("commit", "-q", "-m", "x")
                 for name in (".git", "sub", "moved"):
                     shutil.rmtree(os.path.join(self.ws, name), ignore_errors=True)
 
+    # git rm moves the repository of a submodule into .git/modules, and has that do the same with those below.
+    BENEATH = """import os, subprocess
+def git(where, *words):
+    subprocess.run(["git", "-C", where, "-c", "user.name=x", "-c", "user.email=x@example.org", *words], check=True, capture_output=True)
+def module(where, name, path):
+    open(where + "/.gitmodules", "w").write("[submodule \\"%s\\"]\\n\\tpath = %s\\n\\turl = ./x\\n" % (name, path))
+os.makedirs("sub/inner")
+git("sub", "init", "-q")
+git("sub/inner", "init", "-q")
+git("sub/inner", "commit", "-q", "--allow-empty", "-m", "x")
+open("sub/inner/.git/post-commit", "w").write("#!/bin/sh\\n")
+module("sub", "hooks", "inner")
+git("sub", "add", "-A")
+git("sub", "commit", "-q", "-m", "x")
+os.symlink("../..", "sub/.git/modules")
+module(".", "sub", "sub")
+"""
+
+    def test_a_submodule_that_is_removed_moves_nothing_into_it(self):
+        self.done("git", "init", "-q")
+        self.write("ws/t.py", self.BENEATH)
+        self.done("python3", "t.py")
+        self.done("git", "add", "sub", ".gitmodules")
+        self.done("git", *IDENTITY, "commit", "-q", "-m", "x")
+        self.run_workspace(["git", "rm", "-f", "sub"])
+        self.assertFalse(self.exists(".git/hooks") or self.exists(".git/modules/sub"))
+        self.write("ws/f", "x")
+        self.done("git", "add", "f")
+        self.done("git", "rm", "-f", "f")
+
     def test_a_repository_below_and_a_linked_worktree_are_worked_in(self):
         self.done("git", "init", "-q")
         self.done("git", *IDENTITY, "commit", "-q", "--allow-empty", "-m", "x")
