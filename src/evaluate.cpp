@@ -53,6 +53,7 @@ Expected<Decision> Evaluation::conclude(Stop stop) {
   if (Error* error = std::get_if<Error>(&stop)) return tl::unexpected(std::move(*error));
   if (std::optional<Error> error = broken()) return tl::unexpected(*std::move(error));
   Denial denial = finish_denial(policy_, std::move(std::get<Refusal>(stop)));
+  note_shell(denial, request_.argv);
   if (options_.trace != nullptr) {
     options_.trace->push_back({denial.rule, denial.expected, denial.message, false, denial.argv_index, denial.location});
   }
@@ -114,6 +115,11 @@ Step Evaluation::identify() {
                           {}, 0, token);
     Denial& denial = std::get<Refusal>(refusal.value()).denial;
     denial.expected = "a command of the policy";
+    if (is_assignment(token)) {
+      denial.message += "; no shell reads this: a variable stands in the request's env, or behind the command env";
+    } else if (slash != std::string::npos) {
+      denial.message += "; a command is called by its name, and a file of the workspace is none";
+    }
     suggest_from(denial, name, names_of(policy_));
     return refusal;
   }

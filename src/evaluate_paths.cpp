@@ -8,6 +8,7 @@
 namespace safe_exec {
 namespace {
 
+constexpr std::string_view kUnprotected = "a path that deny_paths does not name";
 constexpr std::string_view kElsewhere = "a path that sandbox.read_only does not name";
 
 tl::unexpected<ValueFailure> fail(DenialCode code, std::string expected) {
@@ -70,12 +71,12 @@ ValueResult Evaluation::decide_path(const Type& type, std::string_view token) {
   if (!found) {
     // Whether a protected file exists is not told: its name is denied before its absence or kind is.
     const bool outside = found.error().code == DenialCode::path_outside;
-    if (!outside && is_denied(given)) return fail(DenialCode::path_denied, describe(type));
+    if (!outside && is_denied(given)) return fail(DenialCode::path_denied, std::string(kUnprotected));
     return fail(found.error().code, found.error().expected.empty() ? describe(type) : found.error().expected);
   }
   const bool renamed = !found->given.empty() && found->given != given;
   if (is_denied(found->path) || (given != found->path && is_denied(given)) || (renamed && is_denied(found->given))) {
-    return fail(DenialCode::path_denied, describe(type));
+    return fail(DenialCode::path_denied, std::string(kUnprotected));
   }
   const bool reads = type.path.access == PathAccess::stat || type.path.access == PathAccess::read;
   if (!reads && is_read_only(found->path)) return fail(DenialCode::path_denied, std::string(kElsewhere));
@@ -100,7 +101,7 @@ ValueResult Evaluation::decide_pathspec(const PathType& type, std::string_view t
     if (!absent || !resolver_.path(".", anywhere)) return fail(found.error().code, found.error().expected);
   }
   if (is_denied(joined(token)) || (found && is_denied(found->path))) {
-    return fail(DenialCode::path_denied, "a path that deny_paths does not name");
+    return fail(DenialCode::path_denied, std::string(kUnprotected));
   }
   return spelled(token);
 }

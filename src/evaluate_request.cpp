@@ -131,6 +131,11 @@ Step Evaluation::build_env() {
     for (const EnvRule* open : settings_.env) {
       if (open->caller != nullptr && denial.allowed.size() < kMaxListed) denial.allowed.push_back(open->name);
     }
+    if (!twice) {
+      std::string names;
+      for (const std::string& open : denial.allowed) names += (names.empty() ? "" : ", ") + open;
+      denial.message += names.empty() ? "; none is" : "; these are: " + names;
+    }
     return refusal;
   }
   for (const EnvRule* rule : settings_.env) {

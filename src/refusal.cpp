@@ -48,6 +48,16 @@ const Hint* find_hint(const std::vector<const Node*>& nodes, std::string_view to
   return nullptr;
 }
 
+// A word that only a shell would read: |, &&, ;, >, 2>&1, 2>/dev/null.
+bool is_operator(std::string_view token) {
+  const std::size_t start = token.find_first_not_of("0123456789");
+  if (start == token.npos) return false;
+  token.remove_prefix(start);
+  if (token.find_first_not_of("<>|&;") == token.npos) return true;
+  const std::size_t target = token.find_first_not_of("<>&");
+  return token[0] == '>' && (token.substr(target) == "/dev/null" || token.find_first_not_of("0123456789", target) == token.npos);
+}
+
 // Whether a token was refused as a name, rather than for what it holds.
 bool is_about_a_name(DenialCode code) {
   return code == DenialCode::option_not_allowed || code == DenialCode::subcommand_not_allowed ||
@@ -95,6 +105,23 @@ void suggest_from(Denial& denial, std::string_view typed, const std::vector<std:
   if (denial.suggestion.empty()) denial.suggestion = nearest_name(typed, names);
 }
 
+bool is_assignment(std::string_view token) {
+  const std::size_t sign = token.find('=');
+  if (sign == 0 || sign == token.npos || (token[0] >= '0' && token[0] <= '9')) return false;
+  return std::all_of(token.begin(), token.begin() + static_cast<std::ptrdiff_t>(sign), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
+void note_shell(Denial& denial, const std::vector<std::string>& argv) {
+  for (std::size_t i = 1; i < argv.size() && static_cast<std::int64_t>(i) <= denial.argv_index; ++i) {
+    if (!is_operator(argv[i])) continue;
+    denial.message += "; no shell reads the words: " + shown(argv[i]) +
+                      " is no pipe, redirection or separator, and each command is a request of its own";
+    return;
+  }
+}
+
 Denial finish_denial(const Policy& policy, Refusal refusal) {
   Denial& denial = refusal.denial;
   denial.rule = policy.pointer(refusal.place);
@@ -104,6 +131,9 @@ Denial finish_denial(const Policy& policy, Refusal refusal) {
     denial.message = "a name holds no tab or newline; " + denial.message;
   }
   const Hint* hint = denial.value.empty() ? nullptr : find_hint(refusal.nodes, denial.value);
+  if (denial.code == DenialCode::binary_not_found && !refusal.nodes.empty()) {
+    hint = find_hint(refusal.nodes, refusal.nodes.front()->name);
+  }
   if (hint != nullptr) {
     if (denial.reason.empty()) denial.reason = hint->reason;
     if (denial.instead.empty()) denial.instead = hint->instead;

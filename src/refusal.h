@@ -29,6 +29,12 @@ inline constexpr std::size_t kMaxListed = 20;
 // abbreviates, else the nearest by spelling. Only ever a suggestion.
 void suggest_from(Denial& denial, std::string_view typed, const std::vector<std::string>& names);
 
+// NAME=value, which a shell would take for a variable.
+[[nodiscard]] bool is_assignment(std::string_view token);
+
+// Adds to the message, where a word up to the refused one is an operator of a shell (|, &&, 2>&1), that none reads it.
+void note_shell(Denial& denial, const std::vector<std::string>& argv);
+
 // Adds rule, location and what a hint of the policy says about the refused token. A token that holds a tab or a
 // newline where a name was expected is control_character, whatever else it is.
 [[nodiscard]] Denial finish_denial(const Policy& policy, Refusal refusal);

@@ -206,13 +206,22 @@ std::vector<Candidate> SystemResolver::candidates(const std::string& name, const
   return found;
 }
 
+// A root of the host that is not there is no news; one of a variable is the operator's mistake.
 std::string SystemResolver::described(const std::vector<Root>& within) {
+  constexpr std::size_t kMaxRoots = 8;
   std::string text;
+  std::size_t listed = 0, more = 0;
   for (const Root& root : within) {
     const OpenedRoot& opened = roots_.open(root);
+    const bool news = opened.problem.empty() || !root.variable.empty() || within.size() == 1;
+    if (!news || ++listed > kMaxRoots) {
+      more += news ? 1 : 0;
+      continue;
+    }
     text += (text.empty() ? "a path below " : " or ") + opened.configured;
     if (!opened.problem.empty()) text += " (not usable: " + opened.problem + ')';
   }
+  if (more > 0) text += " or " + std::to_string(more) + " more";
   return text.empty() ? "no path" : text;
 }
 
@@ -314,7 +323,9 @@ PathResult<Grant> SystemResolver::absent(const Candidate& candidate, int number,
   grant.stat_only = type.access == PathAccess::stat;
   grant.path = missing_path(candidate);
   const auto missing = [&](int why) {
-    return refuse(DenialCode::path_not_found, grant.path + ": " + errno_text(why), "an existing path");
+    const bool makes = type.access == PathAccess::create || type.access == PathAccess::replace || type.missing;
+    return refuse(DenialCode::path_not_found, grant.path + ": " + errno_text(why),
+                  makes ? "a name in an existing directory" : "an existing path");
   };
   if (type.access != PathAccess::create && type.access != PathAccess::replace) {
     if (!type.missing) return missing(number);

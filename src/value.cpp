@@ -234,8 +234,13 @@ Words match_find(const Type& type, std::span<const std::string> words, const Pat
 }
 
 std::string describe_roots(const std::vector<Root>& roots) {
+  constexpr std::size_t kMaxRoots = 5;
   std::vector<std::string> names;
   for (const Root& root : roots) {
+    if (names.size() == kMaxRoots) {
+      names.push_back(std::to_string(roots.size() - kMaxRoots) + " more");
+      break;
+    }
     names.push_back(root.variable.empty() ? root.path
                                           : "${" + root.variable + (root.path.empty() ? "}" : "}/") + root.path);
   }
@@ -270,7 +275,9 @@ std::string describe_path(const PathType& type) {
       break;
   }
   text += describe_roots(type.within);
-  if (!type.match.empty()) text += ", written as /" + type.match + "/";
+  constexpr std::size_t kMaxPattern = 80;  // a longer one tells a reader nothing
+  if (type.match.size() > kMaxPattern) text += ", written as the pattern in the policy says";
+  else if (!type.match.empty()) text += ", written as /" + type.match + "/";
   return text;
 }
 

@@ -138,6 +138,24 @@ TEST_CASE("evaluate: a denial says what is allowed, where the rule stands and wh
   }
 }
 
+TEST_CASE("evaluate: a denial of words that only a shell would read says that they are read by no shell") {
+  const Policy policy = with_commands(kTool);
+  const auto says = [&policy](const Words& argv, std::string_view text) {
+    const Denial denial = decide(policy, argv).denial;
+    return denial.message.find(text) != std::string::npos;
+  };
+  CHECK(says({"tool", "--must", "a", "|", "wc", "-l"}, "no shell reads the words: \"|\""));
+  CHECK(says({"tool", "--must", "a", "2>&1", "--x"}, "no shell"));
+  CHECK(says({"tool", "--must", "a", "2>/dev/null", "--x"}, "no shell"));
+  CHECK(says({"tool", "--must", "a", "&&", "--x"}, "no shell"));
+  CHECK(!says({"tool", "--must", "a", "--x", "|"}, "no shell"));  // behind what was refused
+  CHECK(!says({"tool", "--must", "<a>", "5", ">b", "--x"}, "no shell"));
+  CHECK(says({"A_1=b", "tool"}, "the request's env"));
+  CHECK(!says({"1a=b"}, "the request's env"));
+  CHECK(says({"./tool"}, "called by its name") == false);  // known, elsewhere
+  CHECK(says({"./other"}, "called by its name"));
+}
+
 TEST_CASE("evaluate: an abbreviation is suggested and never accepted") {
   const Policy policy = with_commands(R"("c": {"path": "/b/c", "options": {"--stat": {}, "--statistics": {}}})");
   const Answer answer = decide(policy, {"c", "--sta"});
