@@ -4,9 +4,10 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import time
 
-from harness import SandboxTest, RESULT_KEYS, SANITIZED, main
+from harness import BINARY, SandboxTest, RESULT_KEYS, SANITIZED, main
 
 
 def survivors(marker):
@@ -258,6 +259,32 @@ class Requests(SandboxTest):
         status, out, _ = self.call(["run", "--policy", policy, "--request", request])
         result = json.loads(out)
         self.assertEqual((status, result["id"], result["stdout"]), (0, "q", "a\n"))
+
+    def test_it_ends_when_told_to_while_it_waits_for_a_request(self):
+        policy = self.policy({"true": {"path": "/usr/bin/true"}})
+        fifo = os.path.join(self.dir, "fifo")
+        os.mkfifo(fifo)
+        for source in ("-", fifo):
+            process = subprocess.Popen([BINARY, "run", "--policy", policy, "--request", source], cwd=self.ws, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(10), 125)
+            self.assertIn("SIGTERM", json.loads(process.stdout.read())["error"]["message"])
+            process.stdin.close()
+            process.stdout.close()
+
+    def test_a_request_through_a_fifo_and_from_a_slow_writer(self):
+        policy = self.policy({"true": {"path": "/usr/bin/true"}})
+        fifo = os.path.join(self.dir, "fifo")
+        os.mkfifo(fifo)
+        process = subprocess.Popen([BINARY, "run", "--policy", policy, "--request", fifo], cwd=self.ws, stdout=subprocess.PIPE)
+        time.sleep(0.3)
+        with open(fifo, "wb", buffering=0) as f:
+            for piece in (b'{"argv":', b'["true"]', b"}"):
+                f.write(piece)
+                time.sleep(0.1)
+        self.assertEqual((process.wait(10), json.loads(process.stdout.read())["success"]), (0, True))
+        process.stdout.close()
 
     def test_broken_requests_are_request_invalid(self):
         policy = self.policy({"true": {"path": "/usr/bin/true"}})
