@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -176,6 +177,26 @@ bool says(const Captured& captured, std::string_view text) {
   return captured.head.find(text) != std::string::npos || captured.tail.find(text) != std::string::npos;
 }
 
+// Whether it names this file: not as a part of a longer name.
+bool names_file(const std::string& text, std::string_view file) {
+  const auto ends = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos; };
+  for (std::size_t at = text.find(file); at != std::string::npos; at = text.find(file, at + 1)) {
+    const std::size_t end = at + file.size();
+    if ((at == 0 || ends(text[at - 1])) && (end == text.size() || ends(text[end]))) return true;
+  }
+  return false;
+}
+
+// A file that is covered is a device to the command, and a directory an empty one: what it says of that tells no cause.
+void conclude_covered(const Covered& covered, const Outcome& outcome, std::vector<Blocked>& blocked) {
+  for (const Covered::Match& match : covered.matches) {
+    const std::string_view file = std::string_view(match.path).substr(match.path.rfind('/') + 1);
+    if (blocked.size() == kMaxBlocked || (!names_file(outcome.err.head, file) && !names_file(outcome.err.tail, file))) continue;
+    blocked.push_back({std::string(layer_name(Layer::deny_paths)), "", match.path, "EACCES",
+                       "deny_paths of the policy protects it: do without it, or leave it out", false});
+  }
+}
+
 }  // namespace
 
 std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, std::span<const RefusedCall> refused) {
@@ -206,6 +227,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
       {EROFS, {std::string(layer_name(Layer::mount_namespace)), "", "", "EROFS", "mounted read-only: the policy grants no write there" + more, false}},
   }};
   std::vector<Blocked> blocked;
+  for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
   for (const auto& [error, one] : known) {
     if (says(outcome.err, ::strerrordesc_np(error))) blocked.push_back(one);
   }

@@ -171,6 +171,11 @@ Expected<void> Roots::define(const Policy& policy, const Variable& variable, con
     // The remedy differs, the code does not: the policy is what such a value would make too wide.
     Error error = failed_at(policy, variable, "variable \"" + variable.name + "\": " + problem);
     error.hint = "give it a directory below that one, or write the whole path out in the policy";
+    if (given == nullptr && parse_root(*variable.default_value).variable == kStartDir) {
+      error.step = kStartDir;  // the policy may be as it should be: what is wrong is where safe-exec was started
+      error.hint = "start safe-exec in another directory";
+      if (variable.settable) error.hint += ", or name one: --var " + variable.name + "=DIR";
+    }
     return tl::unexpected(std::move(error));
   }
   if (given != nullptr) {

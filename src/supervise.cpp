@@ -216,6 +216,11 @@ LayerStatus namespace_status(const Attempts& attempts, const Launch& launch, con
     return {layer, LayerState::off, "not needed: the caller is privileged, and drops it", 0};
   }
   std::string why = attempts.reason(layer);
+  // Without a user namespace an ordinary user has none of the others, and the policy chose that.
+  const bool given_up = why.empty() && requirement_of(plan, Layer::user_namespace) == Requirement::off;
+  if (given_up && launch.weaker.empty()) {
+    return {layer, LayerState::off, "needs a user namespace, which the policy switches off" + (signals ? "; " + refused : ""), 0};
+  }
   if (why.empty()) why = "needs a user namespace";
   if (layer == Layer::mount_namespace) {
     for (const auto& text : launch.weaker) why += "; " + text;

@@ -267,6 +267,7 @@ class RootPlanner {
       const ssize_t size = ::readlink(name, text.data(), text.size() - 1);
       if (size > 0) add_link(name, text.data());
     }
+    if (own_tmp_) add_link("/dev/shm", "/tmp");  // shm_open(3), sem_open(3): within the command, and within tmp_mib
     if (shows_proc_) {
       add_link("/dev/fd", "/proc/self/fd");
       for (const auto& [name, target] : {std::pair("/dev/stdin", "fd/0"), {"/dev/stdout", "fd/1"}, {"/dev/stderr", "fd/2"}}) add_link(name, target);

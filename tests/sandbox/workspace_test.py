@@ -307,6 +307,31 @@ class Git(Workspace):
         self.done("git", *IDENTITY, "commit", "--amend", "--no-edit")
         self.assertIn("fourth", self.done("git", "log", "--oneline"))
 
+    def test_git_answers_what_an_agent_asks_without_an_argument(self):
+        self.done("git", "init", "-q", "-b", "main")
+        self.write("ws/a.txt", "one\n")
+        self.done("git", "add", "a.txt")
+        self.done("git", "config", "user.name", "Jane Doe")
+        self.done("git", "config", "user.email", "jane@example.org")
+        self.done("git", "commit", "-qm", "first")
+        self.assertEqual(self.done("git", "log", "--format=%an <%ae>").strip(), "Jane Doe <jane@example.org>")
+        for option in ("--merged", "--no-merged", "--contains"):
+            self.done("git", "branch", option)
+            self.done("git", "tag", option)
+        self.done("git", "blame", "-w", "-C", "-C", "a.txt")
+        self.write("ws/hook", "#!/bin/sh\n")
+        self.assertEqual(self.denied("git", "config", "--file", "hook", "user.name", "x$(id)"), "too_many_operands")
+
+    def test_git_adds_all_but_what_is_protected_and_says_so(self):
+        self.done("git", "init", "-q", "-b", "main")
+        self.write("ws/.env", "SECRET=1\n")
+        self.write("ws/.env.example", "SECRET=\n")
+        self.write("ws/a.txt", "one\n")
+        status, result = self.run_workspace(["git", "add", "-A"])
+        self.assertEqual((status, result["success"]), (1, False), result)
+        self.assertIn(("deny_paths", os.path.join(os.path.realpath(self.ws), ".env")), [(b["layer"], b["path"]) for b in result["sandbox"]["blocked"]])
+        self.assertEqual(self.done("git", "diff", "--cached", "--name-only").split(), [".env.example", "a.txt"])
+
     def test_no_hook_filter_driver_or_editor_runs(self):
         plain = {"PATH": "/usr/bin:/bin", "HOME": self.dir}
 
@@ -363,6 +388,21 @@ class Builds(Workspace):
         self.write("ws/t.js", "require('fs').writeFileSync('js.txt', process.argv[2]); console.log('ran')\n")
         self.assertEqual(self.done("node", "t.js", "--x"), "ran\n")
         self.assertEqual(self.read("js.txt"), "--x")
+
+    def test_what_is_protected_is_kept_from_code_however_large_the_system_is(self):
+        self.write("ws/.env", "SECRET=1\n")
+        self.write("ws/a.py", "print(1)\n")
+        status, result = self.run_workspace(["python3", "a.py"])
+        self.assertEqual((status, result["sandbox"]["layers"]["deny_paths"]["status"]), (0, "enforced"), result["sandbox"])
+        status, result = self.run_workspace(["python3", "-c", "print(open('.env').read())"])
+        self.assertNotIn("SECRET", result["stdout"])
+        self.assertEqual(result["sandbox"]["blocked"][0]["layer"], "deny_paths", result["sandbox"])
+
+    def test_semaphores_and_shared_memory_of_posix(self):
+        self.write("ws/p.py", "import multiprocessing as m\nfrom multiprocessing import shared_memory\n"
+                              "def f(x): return x * x\nif __name__ == '__main__':\n    print(m.Pool(2).map(f, [1, 2, 3]))\n"
+                              "    s = shared_memory.SharedMemory(create=True, size=64)\n    s.buf[0] = 7\n    s.close()\n    s.unlink()\n")
+        self.assertEqual(self.done("python3", "p.py"), "[1, 4, 9]\n")
 
     def test_code_that_runs_stays_in_the_workspace_and_off_the_network(self):
         secret = self.write("secret.txt", "hunter2")
