@@ -192,7 +192,7 @@ void conclude_covered(const Covered& covered, const Outcome& outcome, std::vecto
   for (const Covered::Match& match : covered.matches) {
     const std::string_view file = std::string_view(match.path).substr(match.path.rfind('/') + 1);
     if (blocked.size() == kMaxBlocked || (!names_file(outcome.err.head, file) && !names_file(outcome.err.tail, file))) continue;
-    blocked.push_back({std::string(layer_name(Layer::deny_paths)), "", match.path, "EACCES",
+    blocked.push_back({std::string(layer_name(Layer::deny_paths)), "", match.path, "",
                        "deny_paths of the policy protects it: do without it, or leave it out", false});
   }
 }

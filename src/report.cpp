@@ -196,7 +196,7 @@ Json blocked_json(const Blocked& one) {
       .put("layer", one.layer)
       .put("call", text_or_null(one.call))
       .put("path", text_or_null(one.path))
-      .put("errno", one.error)
+      .put("errno", text_or_null(one.error))
       .put("observed", one.observed)
       .put("hint", printable(one.hint))
       .take();

@@ -48,6 +48,11 @@ int policy_lint_verb(const Invocation& in) {
   auto policy = load_whole(in);
   if (!policy) return fail(in, policy.error());
   auto resolver = make_system_resolver(*policy, in.variables);
+  Policy programs;  // whose programs are asked for where no variable can stand for the working directory
+  if (!resolver && resolver.error().step == "start_dir") {
+    programs.file = policy->file;
+    resolver = make_system_resolver(programs, {});
+  }
   if (!resolver) return fail(in, resolver.error());
   const auto report = lint_policy(*policy, [&](const Command& command) { return distrusted(**resolver, command); });
   if (!report) return fail(in, report.error());

@@ -78,12 +78,21 @@ class Check(SandboxTest):
         self.assertEqual(status, 1)
         self.assertIn(f"may not stand for {self.dir}, which holds the policy; start safe-exec in a directory below it", message)
         self.assertIn('a variable with the default "${start_dir}/NAME"', message)
-        for default, hint in (("${start_dir}", "give it a directory below that one"), ("${start_dir}/no", f"started in {self.dir}")):
+        for default, hint in (("${start_dir}", "start safe-exec in another directory"), ("${start_dir}/no", f"started in {self.dir}")):
             self.policy({"true": {"path": "/usr/bin/true"}}, variables={"here": {"type": "dir", "default": default}})
             status, out, _ = self.call(["check", "--policy", "policy.json", "--", "true"], cwd=self.dir)
             error = json.loads(out)["error"]
             self.assertEqual((status, error["code"], error["location"]["pointer"]), (2, "policy_invalid", "/variables/here"))
             self.assertIn(hint, error["hint"])
+
+    def test_a_policy_can_be_looked_at_where_it_lies(self):
+        variable = {"type": "dir", "default": "${start_dir}", "settable": True, "within": ["/tmp"]}
+        self.policy({"true": {"path": "/usr/bin/true", "cwd": ["${here}"]}}, variables={"here": variable})
+        for verb in ("validate", "test", "lint", "show"):
+            status, out, err = self.call(["policy", verb, "policy.json"], cwd=self.dir)
+            self.assertNotIn(b"may not stand for", out + err, verb)
+        status, out, _ = self.call(["run", "--policy", "policy.json", "--", "true"], cwd=self.dir)
+        self.assertEqual((status, json.loads(out)["error"]["hint"]), (125, "start safe-exec in another directory, or name one: --var here=DIR"))
 
     def test_text_output(self):
         status, out, _ = self.call(["check", "--policy", self.policy(LS), "--output", "text", "--explain", "--", "ls", "-R"])
