@@ -171,14 +171,16 @@ Result answer(const Invocation& in, StopAfter stop, Trace* trace, std::vector<Wi
 
 namespace {
 
-Expected<Policy> load_all(const Invocation& in) {
+Expected<Policy> load_all(const Invocation& in, Host host) {
   LoadScope scope;
   scope.everything = true;
   auto policy = load(in, scope);
   if (!policy) return policy;
   auto resolver = make_system_resolver(*policy, in.variables);
   // Nothing of these verbs is about the working directory: a policy is looked at where it lies, too.
-  if (!resolver && resolver.error().step == "start_dir") return policy;
+  const bool elsewhere = !resolver && (resolver.error().step == "start_dir" ||
+                                       (host == Host::anywhere && resolver.error().code == ErrorCode::policy_invalid));
+  if (elsewhere) return policy;
   if (!resolver) return tl::make_unexpected(resolver.error());
   if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return tl::make_unexpected(safe.error());
   if (auto within = check_ceiling(*policy, **resolver, scope); !within) return tl::make_unexpected(within.error());
@@ -187,8 +189,8 @@ Expected<Policy> load_all(const Invocation& in) {
 
 }  // namespace
 
-Expected<Policy> load_whole(const Invocation& in) {
-  return load_all(in).map_error([](Error error) { return because(std::move(error)); });
+Expected<Policy> load_whole(const Invocation& in, Host host) {
+  return load_all(in, host).map_error([](Error error) { return because(std::move(error)); });
 }
 
 Expected<std::vector<Widening>> widenings_over_base(const Invocation& in) {

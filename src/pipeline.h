@@ -17,8 +17,11 @@ enum class StopAfter : std::uint8_t { decision, outcome };
 // wider: with --narrower-than, where the policy grants this command more than the base; then nothing is decided.
 [[nodiscard]] Result answer(const Invocation& in, StopAfter stop, Trace* trace, std::vector<Widening>* wider = nullptr);
 
+// anywhere: nothing is said about this host, so that what a variable stands for by default may be missing on it.
+enum class Host : std::uint8_t { here, anywhere };
+
 // For the policy verbs: the policy that the options name, loaded whole.
-[[nodiscard]] Expected<Policy> load_whole(const Invocation& in);
+[[nodiscard]] Expected<Policy> load_whole(const Invocation& in, Host host);
 
 // Every way in which that policy grants more than the one that --narrower-than names.
 [[nodiscard]] Expected<std::vector<Widening>> widenings_over_base(const Invocation& in);

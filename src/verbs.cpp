@@ -73,7 +73,7 @@ Json example_json(const ExampleResult& example) {
 
 // The policy loaded whole, its examples decided.
 int validate(const Invocation& in) {
-  auto policy = load_whole(in);
+  auto policy = load_whole(in, Host::here);
   if (!policy) return fail(in, policy.error());
   if (!in.narrower_than.empty()) {
     auto wider = widenings_over_base(in);
@@ -160,7 +160,7 @@ int check_verb(const Invocation& in) {
 int policy_validate_verb(const Invocation& in) { return validate(in); }
 
 int policy_show_verb(const Invocation& in) {
-  auto policy = load_whole(in);
+  auto policy = load_whole(in, Host::here);
   if (!policy) return fail(in, policy.error());
   const bool json = in.output == Output::json;
   if (in.full || !in.command.empty()) {

@@ -45,11 +45,11 @@ std::string spelled(const LintReport& report, const Policy& policy, Output outpu
 }  // namespace
 
 int policy_lint_verb(const Invocation& in) {
-  auto policy = load_whole(in);
+  auto policy = load_whole(in, Host::anywhere);
   if (!policy) return fail(in, policy.error());
   auto resolver = make_system_resolver(*policy, in.variables);
-  Policy programs;  // whose programs are asked for where no variable can stand for the working directory
-  if (!resolver && resolver.error().step == "start_dir") {
+  Policy programs;  // whose programs are asked for where a variable has no value
+  if (!resolver && resolver.error().code == ErrorCode::policy_invalid) {
     programs.file = policy->file;
     resolver = make_system_resolver(programs, {});
   }

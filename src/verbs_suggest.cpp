@@ -91,7 +91,7 @@ int policy_suggest_verb(const Invocation& in) {
   if (!text) return fail(in, text.error());
   const auto lines = read_lines(in.files[0], *text);
   if (!lines) return fail(in, lines.error());
-  const auto policy = load_whole(in);
+  const auto policy = load_whole(in, Host::anywhere);
   if (!policy) return fail(in, policy.error());
   const auto found = suggest_additions(*policy, *lines, find_program);
   if (!found) return fail(in, found.error());

@@ -45,7 +45,7 @@ Expected<void> add_tests(const Invocation& in, const Policy& policy, const Examp
 Expected<TestReport> examine(const Invocation& in) {
   const auto filter = take_filter(in);
   if (!filter) return tl::make_unexpected(filter.error());
-  auto policy = load_whole(in);
+  auto policy = load_whole(in, Host::anywhere);
   if (!policy) return tl::make_unexpected(policy.error());
   TestReport report;
   report.policy_name = policy->name;

@@ -91,6 +91,11 @@ class Check(SandboxTest):
         for verb in ("validate", "test", "lint", "show"):
             status, out, err = self.call(["policy", verb, "policy.json"], cwd=self.dir)
             self.assertNotIn(b"may not stand for", out + err, verb)
+        elsewhere = self.policy({"true": {"path": "/usr/bin/true", "cwd": ["${data}"]}}, variables={"data": {"type": "dir", "default": "/srv/no/such"}})
+        for verb, expected in (("test", 0), ("lint", 1), ("validate", 2)):
+            status, out, err = self.call(["policy", verb, elsewhere])
+            self.assertEqual(status, expected, (verb, out, err))
+        self.policy({"true": {"path": "/usr/bin/true", "cwd": ["${here}"]}}, variables={"here": variable})
         status, out, _ = self.call(["run", "--policy", "policy.json", "--", "true"], cwd=self.dir)
         self.assertEqual((status, json.loads(out)["error"]["hint"]), (125, "start safe-exec in another directory, or name one: --var here=DIR"))
 
