@@ -35,6 +35,7 @@ Step Evaluation::match_options() {
     if (option.chdir) continue;
     for (std::size_t i = 0; i < given.values.size(); ++i) {
       const Type& type = *option.values[std::min(i, option.values.size() - 1)];
+      if (given.values[i] == "-" && option.dash && settings_.stdin_rule.kind != StdinRule::Kind::none) continue;
       ValueResult value = match(type, given.values[i]);
       if (!value) {
         ValueFailure failure = std::move(value.error());

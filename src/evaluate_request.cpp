@@ -124,6 +124,7 @@ Step Evaluation::build_env() {
     const bool twice = std::count_if(request_.env.begin(), request_.env.end(), same) > 1;
     const bool channel = is_channel_variable(name) && !lists(settings_.unsafe_env, name);
     if (rule != nullptr && rule->caller != nullptr && !twice && !channel) continue;
+    if (rule != nullptr && rule->caller == nullptr && !twice && value == rule->value) continue;  // what it has anyway
     auto refusal = refuse(DenialCode::env_not_allowed,
                           "the variable " + shown(name) + (twice ? " is given twice" : " is not the caller's to set"),
                           rule == nullptr ? leaf() : rule->place);
@@ -145,6 +146,8 @@ Step Evaluation::build_env() {
       plan_.env.push_back(rule->name + "=" + rule->value);
     } else if (given != request_.env.end()) {
       if (Step added = add_caller_env(*rule, given->second); !added) return added;
+    } else if (rule->has_default) {
+      plan_.env.push_back(rule->name + "=" + rule->value);
     }
   }
   return {};

@@ -391,7 +391,7 @@ class Reader {
   }
 
   Checked check_value(const Option& option, std::string_view value) {
-    if (value.starts_with('-') && !option.dash_value) {
+    if (value.starts_with('-') && !option.dash_value && !(option.dash && value == "-")) {
       return bad_value(option, "the value of " + option.name + " does not begin with -");
     }
     if (!value.empty()) return {};
@@ -415,15 +415,15 @@ class Reader {
                   option.place, name_at);
   }
 
-  // Folds repeated flags, counts repeated values: that the first or the last one wins never matters.
+  // Folds what a flag has more of than it may, counts repeated values: that the first or the last wins never matters.
   Checked keep(const Option& option, std::size_t level, std::vector<std::string> values, std::vector<int> indexes) {
     if (option.chdir && level != depth()) {
       return refuse(DenialCode::option_not_allowed, option.name + " stands before the subcommand", option.place, at_);
     }
     std::uint32_t& count = given_[&option];
     if (option.terminal) reading_.terminal = true;
-    if (option.values.empty() && count > 0) return {};
-    if (!option.values.empty() && count >= option.max) {
+    if (count >= option.max && option.values.empty()) return {};
+    if (count >= option.max) {
       return refuse(DenialCode::option_repeated,
                     option.name + " may be given " + (option.max == 1 ? "once" : std::to_string(option.max) + " times"),
                     option.place, at_);

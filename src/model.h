@@ -148,8 +148,9 @@ struct Option {
   bool separate = false;        // an optional value may also be the next token, if its type accepts it
   std::optional<Spelling> spelling;
   bool dash_value = false;      // the value may begin with '-'
+  bool dash = false;            // the value "-" means standard input
   bool numeric = false;         // -20 means this option with value 20
-  std::uint32_t max = 1;
+  std::uint32_t max = 1;        // how often; what a flag has more of is folded
   bool required = false;
   bool terminal = false;        // ends the parse
   bool persistent = false;      // accepted at its node and below
@@ -184,8 +185,9 @@ struct Hint {
 
 struct EnvRule {
   std::string name;
-  std::string value;  // when fixed
+  std::string value;  // when fixed, or when the caller sets none and has_default
   TypeRef caller;     // when set: the caller's value, of this type
+  bool has_default = false;
   Place place;
 };
 

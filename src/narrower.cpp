@@ -200,9 +200,10 @@ class Walk {
       return "\"terminal\" or \"chdir\" is not the same in the base";
     }
     if (own.dash_value && !base.dash_value) return "in the base its value does not begin with -";
+    if (own.dash && !base.dash) return "\"-\" means standard input, and in the base it does not";
     if (own.numeric && !base.numeric) return "the base does not write it as a number";
     if (own.persistent && !base.persistent) return "in the base it is not persistent";
-    if (!own.values.empty() && own.max > base.max) {
+    if (own.max > base.max) {
       return "up to " + std::to_string(own.max) + " times, and " + std::to_string(base.max) + " in the base";
     }
     return {};

@@ -53,10 +53,11 @@ std::string wider_env(const EnvRule& own, const EnvRule* base, const Sides& side
     return own.value == base->value ? std::string() : own.name + " has another value in the base";
   }
   if (base->caller == nullptr) return own.name + " is the caller's to set, and fixed in the base";
+  if (own.caller != nullptr && !own.has_default && base->has_default) return own.name + " has a default in the base";
   std::string reason;
-  if (own.caller != nullptr) {
-    reason = wider_type(*own.caller, *base->caller, sides);
-  } else {
+  if (own.caller != nullptr) reason = wider_type(*own.caller, *base->caller, sides);
+  const bool own_value = own.caller == nullptr || own.has_default;
+  if (reason.empty() && own_value && !(base->has_default && own.value == base->value)) {
     Type value;
     value.text = own.value;
     reason = wider_type(value, *base->caller, sides);
@@ -71,7 +72,7 @@ void compare_env(Settings& out, const Effective& own, const Effective& base, con
     if (!reason.empty()) out.push_back({{"env", rule->name}, std::move(reason)});
   }
   for (const EnvRule* rule : base.env) {
-    if (rule->caller != nullptr || find_rule(own.env, rule->name) != nullptr) continue;
+    if ((rule->caller != nullptr && !rule->has_default) || find_rule(own.env, rule->name) != nullptr) continue;
     out.push_back({{"env"}, "the base sets " + rule->name});
   }
 }

@@ -46,7 +46,7 @@ constexpr void (*flag())(PolicyContext&, const Item&, Option&) {
   return [](PolicyContext&, const Item& value, Option& out) { out.*kMember = read_bool(value); };
 }
 
-constexpr std::array<OptionField, 14> kOptionFields{{
+constexpr std::array<OptionField, 15> kOptionFields{{
     {"aliases",
      [](PolicyContext&, const Item& value, Option& out) {
        for (const Item& alias : elements(value, 1)) {
@@ -71,6 +71,7 @@ constexpr std::array<OptionField, 14> kOptionFields{{
     {"spelling",
      [](PolicyContext&, const Item& value, Option& out) { out.spelling = read_enum<Spelling>(value, kSpellingNames); }},
     {"dash_value", flag<&Option::dash_value>()},
+    {"dash", flag<&Option::dash>()},
     {"numeric", flag<&Option::numeric>()},
     {"max", [](PolicyContext&, const Item& value,
                Option& out) { out.max = static_cast<std::uint32_t>(read_integer(value, 1, kMaxRepeats)); }},
@@ -103,13 +104,13 @@ void check_combination(const Item& item, const Option& option) {
       {"optional", option.optional && !single, "one \"value\""},
       {"separate", option.separate && !option.optional, "\"optional\": true"},
       {"dash_value", option.dash_value && flag, "a \"value\""},
+      {"dash", option.dash && (type == nullptr || type->kind != Type::Kind::path), "a \"value\" of a path type"},
       {"spelling", option.spelling.has_value() && flag, "a \"value\""},
       {"spelling", joined && option.values.size() > 1, "one \"value\", because several are always separate tokens"},
       {"spelling", separate && option.optional && !option.separate,
        "\"separate\": true, or a value that is not optional"},
       {"numeric", option.numeric && (!counts || option.optional),
        "a \"value\" of type int or regex that is not optional"},
-      {"max", item.member("max").has_value() && flag, "a \"value\" (a repeated flag folds into one)"},
       {"terminal", option.terminal && last_words, "no \"always\", \"chdir\" or \"required\""},
       {"always", option.always && (option.chdir || option.required || option.optional || option.numeric),
        "no \"chdir\", \"required\", \"optional\" or \"numeric\""},

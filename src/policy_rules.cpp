@@ -144,7 +144,7 @@ void read_env(PolicyContext& context, const Item& item, std::vector<EnvRule>& ou
     rule.name = member.key();
     rule.place = member.place();
     if (member.is(json::Kind::object)) {
-      static constexpr std::array<Field<EnvRule, PolicyContext>, 1> kFields{{
+      static constexpr std::array<Field<EnvRule, PolicyContext>, 2> kFields{{
           {"caller",
            [](PolicyContext& c, const Item& value, EnvRule& r) {
              r.caller = read_single_type(c, value);
@@ -153,6 +153,11 @@ void read_env(PolicyContext& context, const Item& item, std::vector<EnvRule>& ou
              if (type.kind != Type::Kind::path && !spec) return;
              refuse(value, {"a path in the environment would be granted to nobody", "a type other than path",
                             "a path type", ""});
+           }},
+          {"default",
+           [](PolicyContext&, const Item& value, EnvRule& r) {
+             r.value = read_string(value);
+             r.has_default = true;
            }},
       }};
       read_members(context, member, rule, kFields);

@@ -52,12 +52,11 @@ std::vector<Named> names_of(const Policy& policy) {
 }
 
 // What fits: names first, as many as there is room for, then the subcommands of those that have fewest. Returns how many
-// commands are left out. punctuation: bytes that a name costs beside its own.
+// commands are left out. punctuation: bytes that a name costs beside its own, one of them to say that it has subcommands.
 std::size_t fit(std::vector<Named>& names, std::size_t room, std::size_t punctuation) {
+  const auto cost_of = [&](const Named& named) { return named.name.size() + punctuation - (named.subcommands.empty() ? 1 : 0); };
   std::size_t used = 0, kept = 0;
-  while (kept < names.size() && used + names[kept].name.size() + punctuation <= room) {
-    used += names[kept++].name.size() + punctuation;
-  }
+  while (kept < names.size() && used + cost_of(names[kept]) <= room) used += cost_of(names[kept++]);
   const std::size_t left_out = names.size() - kept;
   names.resize(kept);
   std::vector<std::pair<std::size_t, Named*>> lists;

@@ -421,6 +421,12 @@ bool allows_lines(const Type& type) {
 }
 
 bool is_channel_variable(std::string_view name) {
+  // Of those below: what only says how much is printed, who is named, or which of an application's own settings hold.
+  constexpr std::string_view kHarmless[]{
+      "NODE_ENV",        "NODE_NO_WARNINGS",    "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
+      "PYTHONUTF8",      "PYTHONFAULTHANDLER",  "CARGO_TERM_COLOR", "CARGO_INCREMENTAL",       "GIT_TERMINAL_PROMPT",
+      "GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"};
+  if (std::ranges::find(kHarmless, name) != std::end(kHarmless)) return false;
   constexpr std::string_view kChannels[]{"LD_*",          "*PAGER",       "*FLAGS",       "LESS*",
                                          "EDITOR",        "VISUAL",       "BROWSER",      "GIT_*",
                                          "SSH_*",         "HOME",         "XDG_*",        "PATH",

@@ -305,10 +305,29 @@ TEST_CASE("evaluate: the environment is the policy's; callers set only what a ru
     CHECK(answer.denial.value.empty());
     CHECK(answer.denial.message.find("topsecret") == std::string::npos);
   }
+  request.env = {{"FIXED", "1"}, {"PATH", "/usr/bin"}};  // what it has anyway
+  CHECK(decide(policy, request).plan.env == Words{"PATH=/usr/bin", "FIXED=1"});
+  request.env = {{"FIXED", "1"}, {"FIXED", "1"}};
+  CHECK(decide(policy, request).code == "env_not_allowed");
   request.env = {{"LEVEL", "1"}, {"LEVEL", "2"}};
   CHECK(decide(policy, request).code == "env_not_allowed");
   request.env = {{"LANG", std::string(131072, 'a')}};
   CHECK(decide(policy, request).code == "argument_too_long");
+}
+
+TEST_CASE("evaluate: a variable of the caller's has its default until the caller sets it") {
+  const Policy policy = with_commands(R"("c": {"path": "/b/c"}, "d": {"path": "/b/d", "env": {"LC_ALL": {"caller": {"enum": ["C"]}}}})",
+                                      R"("defaults": {"env": {"LC_ALL": {"caller": {"enum": ["C", "POSIX"]}, "default": "C.UTF-8"}}},)");
+  Request request;
+  request.argv = {"c"};
+  CHECK(decide(policy, request).plan.env == Words{"LC_ALL=C.UTF-8"});
+  request.env = {{"LC_ALL", "POSIX"}};
+  CHECK(decide(policy, request).plan.env == Words{"LC_ALL=POSIX"});
+  request.env = {{"LC_ALL", "C.UTF-8"}};
+  CHECK(decide(policy, request).code == "env_not_allowed");
+  request = Request();
+  request.argv = {"d"};
+  CHECK(decide(policy, request).plan.env.empty());
 }
 
 TEST_CASE("evaluate: an empty unsafe_env takes back what was listed above") {
@@ -370,6 +389,28 @@ TEST_CASE("evaluate: a dash means standard input only in a slot that says so, wh
   CHECK(decide(policy, {"b", "-"}).argv == Words{"/b/b", "--", "./-"});
   CHECK(decide(policy, {"c", "-"}).argv == Words{"/b/c", "--", "./-"});
   CHECK(decide(policy, {"d", "-"}).argv == Words{"/b/d", "-"});
+}
+
+TEST_CASE("evaluate: a dash means standard input only for an option that says so, when there may be one") {
+  const Policy policy = with_commands(R"("a": {"path": "/b/a", "stdin": "text", "options": {"--file": {"aliases": ["-f"],
+    "value": "ws", "dash": true}}}, "b": {"path": "/b/b", "options": {"-f": {"value": "ws", "dash": true}}},
+    "c": {"path": "/b/c", "stdin": "text", "options": {"-f": {"value": "ws"}}}, "d": {"path": "/b/d", "stdin": "text",
+    "options": {"-f": {"value": "ws", "dash": true, "spelling": "separate"}}})");
+  CHECK(decide(policy, {"a", "-f", "-"}).argv == Words{"/b/a", "--file=-", "--"});
+  CHECK(decide(policy, {"a", "--file=-"}).argv == Words{"/b/a", "--file=-", "--"});
+  CHECK(decide(policy, {"a", "-f-"}).argv == Words{"/b/a", "--file=-", "--"});
+  CHECK(decide(policy, {"b", "-f", "-"}).argv == Words{"/b/b", "-f./-", "--"});
+  CHECK(decide(policy, {"d", "-f", "-"}).argv == Words{"/b/d", "-f", "-", "--"});
+  CHECK(decide(policy, {"c", "-f", "-"}).code == "option_value_invalid");
+  CHECK(decide(policy, {"a", "-f", "-x"}).code == "option_value_invalid");
+  CHECK(decide(policy, {"a", "-f", "--"}).code == "option_value_invalid");
+}
+
+TEST_CASE("evaluate: a flag is written as often as it counts") {
+  const Policy policy = with_commands(R"("a": {"path": "/b/a", "options": {"--more": {"aliases": ["-m"], "max": 2}, "-x": {}}})");
+  CHECK(decide(policy, {"a", "-mm"}).argv == Words{"/b/a", "--more", "--more", "--"});
+  CHECK(decide(policy, {"a", "-m", "-x", "--more", "-x"}).argv == Words{"/b/a", "--more", "-x", "--more", "--"});
+  CHECK(decide(policy, {"a", "-mmmm"}).argv == Words{"/b/a", "--more", "--more", "--"});
 }
 
 TEST_CASE("evaluate: a request lowers limits and never raises them") {

@@ -377,7 +377,8 @@ TEST_CASE("value: variables that are channels into a program are known") {
     CHECK(is_channel_variable(name));
   }
   for (const char* name :
-       {"LANG", "TZ", "LC_ALL", "TERM", "COLUMNS", "FOO", "MYPATH", "PATHS", "ENVIRONMENT", "NO_COLOR", ""}) {
+       {"LANG", "TZ", "LC_ALL", "TERM", "COLUMNS", "FOO", "MYPATH", "PATHS", "ENVIRONMENT", "NO_COLOR", "",
+        "NODE_ENV", "PYTHONUNBUFFERED", "CARGO_TERM_COLOR", "GIT_TERMINAL_PROMPT", "GIT_AUTHOR_DATE"}) {
     CAPTURE(name);
     CHECK_FALSE(is_channel_variable(name));
   }

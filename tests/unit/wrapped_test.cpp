@@ -55,6 +55,7 @@ TEST_CASE("wrapper: a variable is the caller's, under the rules of the command i
     CAPTURE(variable);
     CHECK(matcher::decide(policy, {"env", variable, "cat", "a"}).code == "env_not_allowed");
   }
+  CHECK(matcher::decide(policy, {"env", "FIXED=1", "cat", "a"}).plan.env == std::vector<std::string>{"FIXED=1"});
   for (const char* variable : {"=x", "1A=x", "a b=x", "\xc3\xa9=x", "A-B=x"}) {
     CAPTURE(variable);
     CHECK(matcher::decide(policy, {"env", variable, "cat", "a"}).code == "operand_invalid");
