@@ -20,8 +20,10 @@ SECRET = "hunter2"
 USER = 12345  # an ordinary user, when the tests run as root
 
 # Only decided, because their packages are large, or here for nothing else; the form is that of gcc and perl.
-NOT_RUN = {"bat", "clang", "clang++", "eza", "getfacl", "iostat", "java", "javac", "php", "python",
-           "ruby", "rustc", "shellcheck", "tokei", "uuidgen", "xmllint"}
+NOT_RUN = {"bat", "black", "cal", "clang", "clang++", "clang-format", "clang-tidy", "coverage", "eslint", "exa", "eza", "flake8",
+           "getfacl", "golangci-lint", "hexyl", "iostat", "isort", "java", "javac", "jest", "lsattr", "lspci", "lsusb", "meson", "mpstat", "mypy",
+           "pdfinfo", "pdftotext", "php", "poetry", "pre-commit", "prettier", "pylint", "python", "ruby", "ruff",
+           "rustc", "rustfmt", "shellcheck", "tokei", "tox", "tsc", "uuidgen", "uv", "vitest", "xmllint"}
 
 # devtools_test.py runs these, in repositories and projects, or differential_test.py where they are installed.
 WRAPPERS = {"env", "nice", "stdbuf", "time", "timeout"}  # their lines are other commands', which have examples of their own
@@ -33,7 +35,9 @@ LINES = {
     "addr2line": ("addr2line -f -e prog 0x10", r"\?\?"),
     "apt": ("apt list bash", r"bash"),
     "apt-cache": ("apt-cache policy bash", r"bash:|^$"),
+    "ar": ("ar --version", r"GNU ar"),
     "arch": ("arch", r"\w+"),
+    "as": ("as --version", r"GNU assembler"),
     "base32": ("base32 -d b32.txt", r"hello"),
     "base64": ("base64 -d base64.txt", r"hello"),
     "basename": ("basename src/a.c .c", r"^a$"),
@@ -56,8 +60,10 @@ LINES = {
     "df": ("df -h .", r"Mounted on\n\S+"),
     "diff": ("diff -u a.txt b.txt", r"(?m)^-b:2:y$"),
     "diffstat": ("diffstat changes.diff", r"1 file changed"),
+    "dircolors": ("dircolors -p", r"TERM"),
     "dirname": ("dirname src/a.c", r"^src$"),
     "dpkg": ("dpkg -s bash", r"Package: bash"),
+    "dpkg-deb": ("dpkg-deb -f a.deb Package", r"^x$"),
     "dpkg-query": ("dpkg-query -W -f x\\n bash", r"^x$"),
     "du": ("du -sh src", r"\d\S*\tsrc"),
     "echo": ("echo -n two words", r"^two words$"),
@@ -84,22 +90,31 @@ LINES = {
     "groups": ("groups root", r"root"),
     "gunzip": ("gunzip -c a.gz", r"^hello$"),
     "gzip": ("gzip -l a.gz", r"compressed"),
+    "hd": ("hd -n 4 a.bin", r"00 01 02 03"),
     "head": ("head -2 a.txt", r"^a:1:x\nb:2:y$"),
     "hexdump": ("hexdump -C -n 4 a.bin", r"00 01 02 03"),
+    "hostid": ("hostid", r"^[0-9a-f]{8}$"),
     "hostname": ("hostname", r"\S+"),
     "iconv": ("iconv -f latin1 -t utf-8 a.txt", r"a:1:x"),
     "id": ("id -u", r"^\d+$"),
     "ip": ("ip -br addr", r"lo\s"),
     "jq": ("jq -c .a.b data.json", r"^\[1,2,3\]$"),
     "join": ("join -t : -j 1 a.txt b.txt", r"a:1:x:1:x"),
+    "ld": ("ld --version", r"GNU ld"),
+    "ldconfig": ("ldconfig -p", r"libc\.so"),
     "locale": ("locale charmap", r"UTF-8"),
     "logname": ("logname", r"^|no login name"),
+    "look": ("look b: a.txt", r"^b:2:y$"),
     "ls": ("ls -la --color=never src", r"a\.c"),
     "lsb_release": ("lsb_release -is", r"\w+"),
     "lsblk": ("lsblk -o NAME,SIZE", r"NAME|^$"),
     "lscpu": ("lscpu", r"Architecture:"),
+    "lsmem": ("lsmem -n", r"\w|^$"),
     "make": ("make --version", r"GNU Make"),
     "md5sum": ("md5sum -c SUMS.md5", r"a.txt: OK"),
+    "mktemp": ("mktemp -d", r"^/tmp/tmp\."),
+    "mountpoint": ("mountpoint src", r"is not a mountpoint"),
+    "namei": ("namei -m src/a.c", r"-rw-r--r-- a\.c"),
     "netstat": ("netstat -tln", r"Proto"),
     "ninja": ("ninja --version", r"\d"),
     "nice": ("nice -n 5 seq 2", r"^1\n2$"),
@@ -110,13 +125,17 @@ LINES = {
     "objdump": ("objdump -h prog", r"\.text"),
     "od": ("od -An -tx1 -N4 a.bin", r"00 01 02 03"),
     "paste": ("paste -sd, a.txt", r"a:1:x,b:2:y,c:3:z"),
+    "pathchk": ("pathchk -p src/a.c", r"^$"),
     "perl": ("perl --version", r"This is perl"),
     "pgrep": ("pgrep -c -f .", r"^[1-9]\d*$"),
+    "pidof": ("pidof no-such-program", r"^$"),
+    "pkg-config": ("pkg-config --list-all", r"\w"),
     "printenv": ("printenv HOME", r"^/nonexistent$"),
     "printf": ("printf %05d|%s\\n 42 x", r"^00042\|x$"),
     "ps": ("ps aux --sort=-%mem", r"USER\s+PID[\s\S]*\n\S+\s+1\s"),
     "pstree": ("pstree -A 1", r"\S+"),
     "pwd": ("pwd", r"/ws$"),
+    "pytest": ("pytest --version", r"pytest \d"),
     "readelf": ("readelf -h prog", r"ELF Header"),
     "readlink": ("readlink link_in", r"^src$"),
     "realpath": ("realpath src/../src/a.c", r"/ws/src/a\.c$"),
@@ -132,6 +151,7 @@ LINES = {
     "stat": ("stat -c %n:%s a.txt", r"^a\.txt:18$"),
     "stdbuf": ("stdbuf -oL seq 2", r"^1\n2$"),
     "strings": ("strings -n 4 prog", r"\w{4}"),
+    "strip": ("strip --version", r"GNU strip"),
     "sum": ("sum a.txt", r"^\d+"),
     "sysctl": ("sysctl -n kernel.ostype", r"^Linux$"),
     "tac": ("tac a.txt", r"^c:3:z"),
@@ -151,6 +171,7 @@ LINES = {
     "unexpand": ("unexpand -a a.txt", r"a:1:x"),
     "uniq": ("uniq -c", r"2 a", "a\na\nb\n"),
     "unzip": ("unzip -l a.zip", r"x/y\.txt"),
+    "update-alternatives": ("update-alternatives --list awk", r"/"),
     "uptime": ("uptime", r"load average"),
     "users": ("users", r"^"),
     "vmstat": ("vmstat", r"memory"),
@@ -177,7 +198,9 @@ LINES = {
 
 # Examples whose files a host need not have.
 MAY_BE_ABSENT = re.compile(r"^/(var/log/syslog|usr/include/stdio\.h|etc/os-release|usr/bin/git|dev/sda|opt/tool/.*)$")
-STDIN = {"base64": b"aGVsbG8K", "base32": b"NBSWY3DP"}
+STDIN = {"base64": b"aGVsbG8K", "base32": b"NBSWY3DP", "bzcat": bz2.compress(b"hello\n"), "xzcat": lzma.compress(b"hello\n")}
+# What tar reads from standard input, by the last words of the line: an archive in a form of tarfile's, or names.
+TAR_STDIN = {"tar -tf -": "w", "tar tzf -": "w:gz", "tar -tz": "w:gz", "tar -tf a.tar -T -": b"src/a.c\n"}
 MISREAD = re.compile(r"unrecognized|invalid option|unknown option|ambiguous", re.I)
 
 
@@ -209,6 +232,7 @@ class ReadOnly(SandboxTest):
         for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "b2"):
             self.write("ws/SUMS." + name, self.tool(name + "sum", "a.txt"))
         self.write("ws/SUMS.cksum", self.tool("cksum", "-a", "sha256", "--tag", "a.txt"))
+        self.tool("dpkg-deb", "-b", "--nocheck", "pkg", "a.deb")
         shutil.copy("/usr/bin/true", os.path.join(self.ws, "prog"))
         for name, target in (("link_in", "src"), ("link_out", "/etc/passwd"), ("up", "../secret"), ("dir_out", "/etc")):
             os.symlink(target, os.path.join(self.ws, name))
@@ -233,6 +257,8 @@ class ReadOnly(SandboxTest):
             ".github/workflows/ci.yml": "on: push\n", "a.bin": bytes(range(256)), "b.bin": bytes(reversed(range(256))),
             "edges.txt": "a b\nb c\n", "numbers.txt": "1000\n2048\n", "text.md": "word " * 60 + "\n", "patterns.txt": "foo\n",
             "base64.txt": "aGVsbG8K\n", "b32.txt": "NBSWY3DP\n", "dump.hex": "00000000: 6869 0a                                 hi.\n",
+            "names.txt": "src/a.c\n", "names0.txt": "src/a.c\0", "skip.txt": "*.o\n", "a.z": gzip.compress(b"hello\n"), "a.lzma": lzma.compress(b"hello\n", lzma.FORMAT_ALONE),
+            "pkg/DEBIAN/control": "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: n <n@example.org>\nDescription: x\n",
             "changes.diff": "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n", "hexfmt": '16/1 "%02x " "\\n"\n',
             "package.json": '{"name": "x", "version": "1.0.0"}\n', "a.gz": gzip.compress(b"hello\n"), "a.bz2": bz2.compress(b"hello\n"),
             "a.xz": lzma.compress(b"hello\n"), ".env": SECRET, ".ssh/id_rsa": SECRET, "conf/server.pem": SECRET,
@@ -285,7 +311,10 @@ class ReadOnly(SandboxTest):
         if name in NOT_RUN | WRAPPERS:
             decided = self.ask(argv, verb="check", options=["--assume-installed"])["decision"]
             return None if decided == "allow" else (argv, decided)
-        result = self.ask(argv, STDIN.get(name, b"1\n2\n") if command.get("stdin") == "text" else None)
+        stdin = TAR_STDIN.get(" ".join(argv), STDIN.get(name, b"1\n2\n"))
+        if isinstance(stdin, str):
+            stdin = archive(stdin, self.ws)
+        result = self.ask(argv, stdin if command.get("stdin") == "text" else None)
         told = (argv, result["outcome"], result["denied"], result["error"], result["stderr"])
         if result["outcome"]["type"] != "exited" or MISREAD.search(result["stderr"]):
             return told
