@@ -40,11 +40,9 @@ constexpr TextArgument kTextArguments[] = {
 #ifdef SYS_open
     {SYS_open, 0}, {SYS_creat, 0}, {SYS_stat, 0}, {SYS_lstat, 0}, {SYS_access, 0}, {SYS_chmod, 0}, {SYS_chown, 0},
     {SYS_lchown, 0}, {SYS_mkdir, 0}, {SYS_mknod, 0}, {SYS_rmdir, 0}, {SYS_unlink, 0}, {SYS_rename, 0}, {SYS_link, 0},
-    {SYS_readlink, 0}, {SYS_utime, 0}, {SYS_utimes, 0}, {SYS_symlink, 1}, {SYS_futimesat, 1}, {SYS_newfstatat, 1},
-#else
-    {SYS_fstatat, 1},
+    {SYS_readlink, 0}, {SYS_utime, 0}, {SYS_utimes, 0}, {SYS_symlink, 1}, {SYS_futimesat, 1},
 #endif
-    {SYS_truncate, 0}, {SYS_chdir, 0}, {SYS_chroot, 0}, {SYS_statfs, 0}, {SYS_execve, 0}, {SYS_getxattr, 0},
+    {SYS_newfstatat, 1}, {SYS_truncate, 0}, {SYS_chdir, 0}, {SYS_chroot, 0}, {SYS_statfs, 0}, {SYS_execve, 0}, {SYS_getxattr, 0},
     {SYS_lgetxattr, 0}, {SYS_setxattr, 0}, {SYS_lsetxattr, 0}, {SYS_listxattr, 0}, {SYS_removexattr, 0},
     {SYS_openat, 1}, {SYS_openat2, 1}, {SYS_mkdirat, 1}, {SYS_mknodat, 1}, {SYS_fchownat, 1}, {SYS_fchmodat, 1},
     {SYS_unlinkat, 1}, {SYS_renameat2, 1}, {SYS_linkat, 1}, {SYS_readlinkat, 1}, {SYS_faccessat, 1},

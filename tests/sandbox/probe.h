@@ -3,9 +3,18 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace probe {
+
+#if defined(__x86_64__)
+inline constexpr char kLoader[] = "/lib64/ld-linux-x86-64.so.2";
+inline constexpr std::string_view kReturnZero = "\x31\xC0\xC3";  // xor eax, eax; ret
+#elif defined(__aarch64__)
+inline constexpr char kLoader[] = "/lib/ld-linux-aarch64.so.1";
+inline constexpr std::string_view kReturnZero{"\x00\x00\x80\x52\xC0\x03\x5F\xD6", 8};  // mov w0, #0; ret
+#endif
 
 struct World {
   std::string granted, granted_dir;      // operands, readable
@@ -31,6 +40,7 @@ int lists(const std::string& path, const std::string& name = "");  // name: whic
 int executes(const char* path, std::vector<const char*> argv);
 
 int granted_fd(const World& w);
+void put_code(void* at);  // kReturnZero
 
 std::span<const Attempt> reading();
 std::span<const Attempt> writing();

@@ -119,9 +119,11 @@ const Attempt kKernel[] = {
     CALL("sethostname", SYS_sethostname, "probe", 5),
     CALL("setdomainname", SYS_setdomainname, "probe", 5),
     CALL("vhangup", SYS_vhangup),
+#ifdef SYS_ioperm
     CALL("ioperm", SYS_ioperm, 0x80, 1, 1),
     CALL("iopl", SYS_iopl, 3),
     ATTEMPT("modify_ldt", uint32_t d[4] = {0, 0, 0xFFFFF, 0x51}; return error_of(syscall(SYS_modify_ldt, 1, d, sizeof d));),
+#endif
     CALL("a system call of the future", 1000),
     ATTEMPT("TIOCSTI", char c = 'x'; return error_of(ioctl(0, TIOCSTI, &c));),
     ATTEMPT("TIOCSTI with a high half", char c = 'x'; return error_of(syscall(SYS_ioctl, 0, TIOCSTI | kHigh, &c));),

@@ -59,7 +59,7 @@ int call(void* at) {
 
 int code_at(void* at) {
   if (at == MAP_FAILED) return errno;
-  *static_cast<unsigned char*>(at) = 0xC3;
+  put_code(at);
   return mprotect(at, 4096, PROT_READ | PROT_EXEC) < 0 ? errno : call(at);
 }
 
@@ -70,7 +70,7 @@ int second_view() {  // mremap(2) with an old size of 0 maps shared pages once m
   if (first == MAP_FAILED) return errno;
   void* const second = mremap(first, 0, 4096, MREMAP_MAYMOVE);
   if (second == MAP_FAILED) return errno;
-  *static_cast<unsigned char*>(first) = 0xC3;
+  put_code(first);
   return mprotect(second, 4096, PROT_READ | PROT_EXEC) < 0 ? errno : call(second);
 }
 
@@ -81,7 +81,7 @@ int shared_segment() {
   const int error = errno;
   shmctl(id, IPC_RMID, nullptr);
   if (at == reinterpret_cast<void*>(-1)) return error;
-  *static_cast<unsigned char*>(at) = 0xC3;
+  put_code(at);
   return call(at);
 }
 
@@ -94,8 +94,7 @@ __attribute__((noinline, aligned(4096))) int changed_code() {
 int change_own_code() {
   const int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
   if (fd < 0) return errno;
-  const unsigned char code[] = {0x31, 0xC0, 0xC3};  // xor eax, eax; ret
-  if (pwrite(fd, code, sizeof code, reinterpret_cast<off_t>(&changed_code)) < 0) return errno;
+  if (pwrite(fd, kReturnZero.data(), kReturnZero.size(), reinterpret_cast<off_t>(&changed_code)) < 0) return errno;
   return changed_code();
 }
 
@@ -241,10 +240,12 @@ const Attempt kTricks[] = {
     ATTEMPT("collapse a range of the operand", return error_of(fallocate(granted_fd(w), 0x08, 0, 4096));),
     // executing, around execve(2)
     ATTEMPT("execute a shell by descriptor", return executes_fd(open("/bin/sh", O_PATH | O_CLOEXEC), {"sh", "-c", "exit 0"});),
-    ATTEMPT("execute the loader by descriptor", return executes_fd(open("/lib64/ld-linux-x86-64.so.2", O_PATH | O_CLOEXEC), {"ld.so", "/usr/bin/true"});),
+    ATTEMPT("execute the loader by descriptor", return executes_fd(open(kLoader, O_PATH | O_CLOEXEC), {"ld.so", "/usr/bin/true"});),
     ATTEMPT("execute itself by descriptor", return executes_fd(open(w.self.c_str(), O_PATH | O_CLOEXEC), {"probe"});),
     ATTEMPT("execute a copy in /tmp", return copy_in_tmp();),
+#ifdef SYS_uselib
     ATTEMPT("load a library by uselib", return error_of(syscall(SYS_uselib, "/bin/sh"));),
+#endif
     ATTEMPT("map the operand as code", void* at = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, granted_fd(w), 0); return at == MAP_FAILED ? errno : 0;),
     ATTEMPT("make shared memory executable", return code_at(writable(MAP_SHARED));),
     ATTEMPT("make a second view of shared memory executable", return second_view();),
