@@ -171,8 +171,10 @@ const Attempt kSurface[] = {
     ATTEMPT("huge pages", void* at = mmap(nullptr, 1 << 21, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0); return at == MAP_FAILED ? errno : 0;),
     ATTEMPT("lock all memory", static char block[1 << 22]; memset(block, 1, sizeof block); return error_of(mlockall(MCL_CURRENT | MCL_FUTURE));),
     ATTEMPT("start a thousand threads", return error_of(threads(1000));),
+#if defined(__x86_64__)
     ATTEMPT("any obsolete call", constexpr int kCalls[] = {156, 174, 177, 178, 180, 181, 182, 183, 184, 185, 212, 236}; for (const int number : kCalls) {
               if (syscall(number, zeros, zeros, zeros) >= 0) return 0; } return errno;),
+#endif
 };
 
 }  // namespace
