@@ -41,7 +41,10 @@ def pattern_of(name, entry):
     if entry.get("subcommands") and entry.get("subcommand") != "optional":
         allowed = {n: s for n, s in entry["subcommands"].items() if s.get("decision") != "deny"}
         return [name, list(names_of(allowed | {n: o for n, o in options.items() if o.get("terminal")}))]
-    return [name, list(names_of(required))] if len(required) == 1 else [name]
+    if len(required) == 1:
+        return [name, list(names_of(required))]
+    questions = [slot for slot in entry.get("operands", []) if isinstance(slot, dict) and slot["name"] == "question"]
+    return [name, questions[0]["type"]["enum"]] if questions else [name]  # one that only tells its version
 
 
 def rules():
