@@ -29,7 +29,10 @@ def look(top):
     for directory, directories, files in os.walk(top):
         for name in directories + files:
             path = os.path.join(directory, name)
-            status = os.lstat(path)
+            try:
+                status = os.lstat(path)
+            except PermissionError:  # a line closed the directory: its mode tells
+                continue
             moment = 0 if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
             found[os.path.relpath(path, top)] = (status.st_mode, status.st_size, moment, status.st_nlink)
     return found

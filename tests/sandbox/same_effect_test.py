@@ -25,6 +25,7 @@ KNOWN = [re.compile(known) for known in (
     r"/(fd|fdfind|rg|zstd|top) (-h|-V)$",  # --help and --version tell more
     r"^/usr/bin/git shortlog ",  # without a revision it would read its standard input
     r"^/usr/bin/git rev-parse .*--git-path=",  # git takes the path as a word, and prints what it does not know
+    r"^/usr/bin/git checkout -b [^ ]*$",  # with -- git does not skip to write the index anew, as it was
     r"^/usr/bin/git var -l",  # GIT_PAGER
     r"^/usr/bin/pstree (-a|--arguments)$", r"^/usr/bin/sqlite3 .*-stats",  # they show their own line, and what it took
     r"^/usr/bin/tar cvf x.tar src --exclude=",  # behind its operands tar refuses what stands before them anew
