@@ -133,6 +133,9 @@ def main():
     for job in jobs:
         done = []
         for argv in job["lines"]:
+            if done and done[0]["status"] is None:
+                done.append(done[0])  # it does not end
+                continue
             if files != job["files"] or before != after:
                 files, before = job["files"], fill(job["files"])
             try:

@@ -3,6 +3,7 @@ run by the real program in a throw-away box, both ways, and exit status, output 
 What answers differently each time, is not installed, or is refused by the program as it was written has nothing to compare.
 """
 import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -38,10 +39,15 @@ A_BOX = 60
 NEEDED = {"cat", "cp", "cut", "find", "git", "grep", "head", "ls", "mkdir", "mv", "rm", "sed", "sort", "tail", "tar", "touch", "tr", "uniq", "wc"}
 
 
-def example_of(policy, example):
+@functools.lru_cache(None)
+def read(path):
+    return uncommented(path)
+
+
+def example_of(example):
     """The example as it is written, with what it is given beside its argv."""
     name = os.path.basename(example["file"])[:-len(".json")]
-    value = uncommented(example["file"])
+    value = read(example["file"])
     for key in example["pointer"].split("/")[3:] if name != "policy" else example["pointer"].split("/")[1:]:
         key = key.replace("~1", "/").replace("~0", "~")
         value = value[int(key)] if isinstance(value, list) else value[key]
@@ -52,7 +58,7 @@ def entry_of(policy, name):
     for folder in (policy, os.path.join(os.path.dirname(policy), "readonly")):
         path = os.path.join(folder, "commands", name + ".json")
         if os.path.exists(path):
-            return uncommented(path)
+            return read(path)
     return None
 
 
@@ -77,7 +83,7 @@ class SameEffect(unittest.TestCase):
             name = os.path.basename(example["argv"][0])
             if example["expected"] != "allow" or "rebuilt" not in example or name in NOT_RUN:
                 continue
-            given, rebuilt, entry = example_of(policy, example), example["rebuilt"], entry_of(policy, name)
+            given, rebuilt, entry = example_of(example), example["rebuilt"], entry_of(policy, name)
             stdin, program = given.get("stdin", ""), program_of(entry) if entry else None
             # A wrapper's lines are those of the commands that it wraps.
             if program is None or not isinstance(stdin, str) or os.path.basename(rebuilt[0]) not in own_names(name, entry):
