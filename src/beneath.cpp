@@ -52,11 +52,6 @@ std::string join_components(const std::vector<std::string_view>& components, std
   return joined.empty() ? "." : joined;
 }
 
-bool is_within(std::string_view path, std::string_view root) {
-  if (root == "/") return path.substr(0, 1) == "/";
-  return path.substr(0, root.size()) == root && (path.size() == root.size() || path[root.size()] == '/');
-}
-
 std::string child_path(std::string_view directory, std::string_view name) {
   std::string path(directory == "/" ? std::string_view() : directory);
   path += '/';

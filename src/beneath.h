@@ -24,9 +24,6 @@ inline constexpr int kMaxLinks = 40;  // as the kernel's own bound, path_resolut
 // Components joined with '/', with no slash in front; "." when there are none.
 [[nodiscard]] std::string join_components(const std::vector<std::string_view>& components, std::size_t from);
 
-// Whether path is root or lies below it; both absolute and physical.
-[[nodiscard]] bool is_within(std::string_view path, std::string_view root);
-
 // directory + "/" + name, for an absolute directory.
 [[nodiscard]] std::string child_path(std::string_view directory, std::string_view name);
 

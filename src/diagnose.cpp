@@ -21,6 +21,7 @@
 
 #include "beneath.h"
 #include "confine/seccomp.h"
+#include "pattern.h"
 #include "supervise.h"
 
 namespace safe_exec {

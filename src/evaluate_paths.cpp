@@ -119,7 +119,7 @@ bool Evaluation::is_denied(std::string_view path) const {
 }
 
 bool Evaluation::is_read_only(std::string_view path) const {
-  const auto holds = [path](const ReadOnlyPath& kept) { return lies_in(path, kept.path); };
+  const auto holds = [path](const ReadOnlyPath& kept) { return is_within(path, kept.path); };
   return std::any_of(plan_.read_only.begin(), plan_.read_only.end(), holds) || std::any_of(kept_.begin(), kept_.end(), holds);
 }
 

@@ -88,7 +88,7 @@ class DenyWalker {
   // By its place: only what the policy itself grants for reading, never what a request names.
   [[nodiscard]] bool leaves_out(const Grant& grant) {
     if (grant.origin != Origin::policy || grant.access > PathAccess::read) return false;
-    const auto place = std::ranges::find_if(places_, [&](const std::string& each) { return lies_in(grant.path, each); });
+    const auto place = std::ranges::find_if(places_, [&](const std::string& each) { return is_within(grant.path, each); });
     if (place != places_.end()) unseen_.insert(*place);
     return place != places_.end();
   }
@@ -128,9 +128,9 @@ class DenyWalker {
  private:
   // Whether it is more than a part of the system: the requester's files lie in it.
   [[nodiscard]] bool holds_data(const std::string& place) const {
-    return lies_in(plan_.cwd, place) || std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
+    return is_within(plan_.cwd, place) || std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
       const bool named = grant.directory && (grant.data || grant.origin == Origin::operand);
-      return (named || grant.access > PathAccess::read) && lies_in(grant.path, place);
+      return (named || grant.access > PathAccess::read) && is_within(grant.path, place);
     });
   }
 

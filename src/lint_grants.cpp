@@ -29,7 +29,7 @@ void path_under_writable(const LintNode& in) {
   if (!in.top()) return;
   for (const std::string& path : in.command.paths) {
     for (const std::string& root : in.facts.written) {
-      if (lies_in(path, root)) in.report(in.node().place, path + " lies beneath " + root + ", which this policy lets be written");
+      if (is_within(path, root)) in.report(in.node().place, path + " lies beneath " + root + ", which this policy lets be written");
     }
   }
 }
@@ -40,7 +40,7 @@ void write_and_exec(const LintNode& in) {
   for (const Root& root : *exec) {
     const std::string path = in.facts.expand(root);
     for (const std::string& written : in.facts.written) {
-      if (path.empty() || (!lies_in(path, written) && !lies_in(written, path))) continue;
+      if (path.empty() || (!is_within(path, written) && !is_within(written, path))) continue;
       in.report(root.place, path + " may be executed, and " + written + " be written");
       break;
     }
@@ -53,7 +53,7 @@ void binary_not_root_owned(const LintNode& in) {
   static constexpr std::string_view kOthers[]{"/home", "/tmp", "/var/tmp", "/dev/shm", "/run/user", "/srv"};
   for (const std::string& path : in.command.paths) {
     for (const std::string_view place : kOthers) {
-      if (lies_in(path, place)) in.report(in.node().place, path + " lies in " + std::string(place));
+      if (is_within(path, place)) in.report(in.node().place, path + " lies in " + std::string(place));
     }
   }
   if (const std::optional<std::string> why = in.facts.distrust(in.command)) in.report(in.node().place, *why);
@@ -108,7 +108,7 @@ constexpr std::string_view kSystem[]{"/usr", "/bin", "/sbin", "/lib", "/lib64", 
 void look_at_root(const LintNode& in, const Root& root, bool writes, Place place) {
   const std::string path = in.facts.expand(root);
   if (path.empty()) return;
-  const bool system = writes && std::any_of(std::begin(kSystem), std::end(kSystem), [&](std::string_view top) { return lies_in(path, top); });
+  const bool system = writes && std::any_of(std::begin(kSystem), std::end(kSystem), [&](std::string_view top) { return is_within(path, top); });
   const bool top_level = writes && path.find('/', 1) == std::string::npos && root.variable.empty();
   if (system || top_level || is_one_of(path, kWideToRead)) in.report(place, path + " may be " + (writes ? "written" : "read"));
 }

@@ -240,7 +240,7 @@ class MutationRun {
   static std::string check_grants(const Plan& plan, const std::vector<std::string>& roots) {
     for (const Grant& grant : plan.grants) {
       if (grant.origin != Origin::operand) continue;
-      const bool inside = std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return lies_in(grant.path, root); });
+      const bool inside = std::any_of(roots.begin(), roots.end(), [&](const std::string& root) { return is_within(grant.path, root); });
       if (!inside) return "it grants " + shown(grant.path) + ", which lies beneath no root of its types";
     }
     return {};

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kAnyDepth = "/**";
 
 bool is_covered(const RootNames& root, const std::vector<RootNames>& base) {
-  const auto written = [&](const RootNames& other) { return lies_in(root.written, other.written); };
+  const auto written = [&](const RootNames& other) { return is_within(root.written, other.written); };
   if (!root.written.empty() && std::any_of(base.begin(), base.end(), [&](const RootNames& other) {
         return !other.written.empty() && written(other);
       })) {
@@ -24,7 +24,7 @@ bool is_covered(const RootNames& root, const std::vector<RootNames>& base) {
   return std::all_of(root.paths.begin(), root.paths.end(), [&](const std::string& path) {
     return std::any_of(base.begin(), base.end(), [&](const RootNames& other) {
       return std::any_of(other.paths.begin(), other.paths.end(),
-                         [&](const std::string& above) { return lies_in(path, above); });
+                         [&](const std::string& above) { return is_within(path, above); });
     });
   });
 }
@@ -51,7 +51,7 @@ std::string folded(std::string glob) {
 bool glob_covers(const std::string& candidate, const std::string& base) {
   const std::string own = folded(candidate), wanted = folded(base);
   if (own.empty() || wanted.empty()) return own == wanted;
-  if (lies_in(wanted, own)) return true;
+  if (is_within(wanted, own)) return true;
   constexpr std::string_view kAnywhere = "**/";
   if (!own.starts_with(kAnywhere)) return false;
   const std::string rest = own.substr(kAnywhere.size());
@@ -203,10 +203,10 @@ std::string missing_read_only(const std::vector<Root>& candidate, const std::vec
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const RootNames& needed = wanted[i];
     const auto keeps = [&](const RootNames& names) {
-      if (!names.written.empty() && !needed.written.empty() && lies_in(needed.written, names.written)) return true;
+      if (!names.written.empty() && !needed.written.empty() && is_within(needed.written, names.written)) return true;
       // A candidate that may stand for several paths promises none of them alone.
       return !names.paths.empty() && std::all_of(needed.paths.begin(), needed.paths.end(), [&](const std::string& path) {
-        return std::all_of(names.paths.begin(), names.paths.end(), [&](const std::string& above) { return lies_in(path, above); });
+        return std::all_of(names.paths.begin(), names.paths.end(), [&](const std::string& above) { return is_within(path, above); });
       });
     };
     const bool nothing = needed.paths.empty() && needed.written.empty();

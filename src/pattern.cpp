@@ -385,7 +385,7 @@ std::vector<char> walk_glob(std::string_view glob, std::string_view path) {
 
 }  // namespace
 
-bool lies_in(std::string_view path, std::string_view directory) noexcept {
+bool is_within(std::string_view path, std::string_view directory) noexcept {
   if (directory == "/") return path.starts_with('/');
   return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
 }

@@ -37,7 +37,7 @@ class PatternCache {
 [[nodiscard]] std::string split_repeats(std::string_view pattern);
 
 // Whether an absolute path, without "." and "..", is the directory or lies below it.
-[[nodiscard]] bool lies_in(std::string_view path, std::string_view directory) noexcept;
+[[nodiscard]] bool is_within(std::string_view path, std::string_view directory) noexcept;
 
 // Globs of deny_paths on an absolute physical path: '*' and '?' within a component, '**' any number of
 // components, ASCII case-insensitive; "X/**" matches X too; what lies below a match matches.

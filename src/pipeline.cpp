@@ -1,6 +1,7 @@
 #include "pipeline.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "beneath.h"
@@ -155,6 +156,11 @@ Error because(Error error) {
 
 }  // namespace
 
+bool is_elsewhere(const Error& error, Host host) {
+  return error.step == "start_dir" ||
+         (host == Host::anywhere && error.code == ErrorCode::policy_invalid && error.sys_errno == ENOENT);
+}
+
 Result answer(const Invocation& in, StopAfter stop, Trace* trace, std::vector<Widening>* wider) {
   Result result;
   auto request = take_request(in);
@@ -178,9 +184,7 @@ Expected<Policy> load_all(const Invocation& in, Host host) {
   if (!policy) return policy;
   auto resolver = make_system_resolver(*policy, in.variables);
   // Nothing of these verbs is about the working directory: a policy is looked at where it lies, too.
-  const bool elsewhere = !resolver && (resolver.error().step == "start_dir" ||
-                                       (host == Host::anywhere && resolver.error().code == ErrorCode::policy_invalid));
-  if (elsewhere) return policy;
+  if (!resolver && is_elsewhere(resolver.error(), host)) return policy;
   if (!resolver) return tl::make_unexpected(resolver.error());
   if (auto safe = check_policy_not_writable(*policy, **resolver); !safe) return tl::make_unexpected(safe.error());
   if (auto within = check_ceiling(*policy, **resolver, scope); !within) return tl::make_unexpected(within.error());

@@ -20,6 +20,9 @@ enum class StopAfter : std::uint8_t { decision, outcome };
 // anywhere: nothing is said about this host, so that what a variable stands for by default may be missing on it.
 enum class Host : std::uint8_t { here, anywhere };
 
+// Whether the error is not the policy's but that of the place in which it is looked at.
+[[nodiscard]] bool is_elsewhere(const Error& error, Host host);
+
 // For the policy verbs: the policy that the options name, loaded whole.
 [[nodiscard]] Expected<Policy> load_whole(const Invocation& in, Host host);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "beneath.h"
+#include "pattern.h"
 #include "resolve.h"
 #include "trust.h"
 

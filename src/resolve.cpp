@@ -15,6 +15,7 @@
 
 #include "beneath.h"
 #include "binary.h"
+#include "pattern.h"
 #include "roots.h"
 #include "trust.h"
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "beneath.h"
+#include "pattern.h"
 #include "trust.h"
 
 namespace safe_exec {

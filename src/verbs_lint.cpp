@@ -49,7 +49,7 @@ int policy_lint_verb(const Invocation& in) {
   if (!policy) return fail(in, policy.error());
   auto resolver = make_system_resolver(*policy, in.variables);
   Policy programs;  // whose programs are asked for where a variable has no value
-  if (!resolver && resolver.error().code == ErrorCode::policy_invalid) {
+  if (!resolver && is_elsewhere(resolver.error(), Host::anywhere)) {
     programs.file = policy->file;
     resolver = make_system_resolver(programs, {});
   }

@@ -78,7 +78,7 @@ Error failed(int error, const char* message) {
 }
 
 bool holds_read_only(const Plan& plan, const std::string& directory) {
-  return std::ranges::any_of(plan.read_only, [&](const ReadOnlyPath& kept) { return lies_in(kept.path, directory); });
+  return std::ranges::any_of(plan.read_only, [&](const ReadOnlyPath& kept) { return is_within(kept.path, directory); });
 }
 
 // The write rights of a directory, given to what lies in it beside the read-only paths.
@@ -181,7 +181,7 @@ int add_grants(Builder& builder, const Plan& plan, Ways ways, std::vector<std::s
 }  // namespace
 
 bool is_read_only(const Plan& plan, std::string_view path) noexcept {
-  return std::ranges::any_of(plan.read_only, [&](const ReadOnlyPath& kept) { return lies_in(path, kept.path); });
+  return std::ranges::any_of(plan.read_only, [&](const ReadOnlyPath& kept) { return is_within(path, kept.path); });
 }
 
 Handled handled_by(int abi, const Network& network) noexcept {

@@ -95,6 +95,10 @@ class Check(SandboxTest):
         for verb, expected in (("test", 0), ("lint", 1), ("validate", 2)):
             status, out, err = self.call(["policy", verb, elsewhere])
             self.assertEqual(status, expected, (verb, out, err))
+        wrong = self.policy({"true": {"path": "/usr/bin/true"}}, variables={"data": {"type": "dir", "default": "/usr/bin/true"}})
+        for verb in ("test", "lint", "validate"):
+            status, out, err = self.call(["policy", verb, wrong])
+            self.assertEqual((status, b"is not a directory" in out + err), (2, True), (verb, out, err))
         self.policy({"true": {"path": "/usr/bin/true", "cwd": ["${here}"]}}, variables={"here": variable})
         status, out, _ = self.call(["run", "--policy", "policy.json", "--", "true"], cwd=self.dir)
         self.assertEqual((status, json.loads(out)["error"]["hint"]), (125, "start safe-exec in another directory, or name one: --var here=DIR"))
