@@ -151,7 +151,9 @@ bool Census::bound_processes() {
 // Anonymous and shared memory, a share of what is shared; what a file backs can be had back at any time.
 std::int64_t Census::exact_memory(const Member& member) const {
   std::array<char, 4096> buffer;
+  errno = 0;
   const std::string_view text = read_at(proc_.get(), std::to_string(member.pid) + "/smaps_rollup", buffer);
+  if (text.empty() && (errno == ENOENT || errno == ESRCH)) return 0;  // it ended meanwhile
   if (text.empty()) return pages_kib(member.resident - member.shared);  // not for us to read: what all may
   return field(text, "Pss_Anon:") + field(text, "Pss_Shmem:") + field(text, "SwapPss:");
 }
@@ -161,7 +163,7 @@ bool Census::shares_memory(const Member& one, const Member& other) const {
   return one.size == other.size && ::syscall(SYS_kcmp, one.pid, other.pid, KCMP_VM, 0, 0) == 0;
 }
 
-bool Census::bound_memory() {
+bool Census::is_over_memory(std::size_t& culprit) {
   std::int64_t anonymous = 0;
   std::int64_t resident = 0;
   for (const Member& member : members_) {
@@ -172,7 +174,6 @@ bool Census::bound_memory() {
   if (bounds_.memory_kib <= 0 || resident <= bounds_.memory_kib) return false;
   std::int64_t total = 0;
   std::int64_t most = -1;
-  std::size_t culprit = 0;
   for (std::size_t i = 0; i < members_.size(); ++i) {
     const Member& member = members_[i];
     if (member.parent != i && shares_memory(member, members_[member.parent])) continue;
@@ -183,7 +184,15 @@ bool Census::bound_memory() {
     culprit = i;
   }
   memory_kib_ = total;
-  return total > bounds_.memory_kib && kill_one(culprit, "memory");
+  return total > bounds_.memory_kib;
+}
+
+// What ends between two readings leaves its share to the next: only what a second look finds as well is too much.
+bool Census::bound_memory() {
+  std::size_t culprit = 0;
+  if (!is_over_memory(culprit)) return false;
+  walk();
+  return is_over_memory(culprit) && kill_one(culprit, "memory");
 }
 
 bool Census::look() {

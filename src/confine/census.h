@@ -49,6 +49,7 @@ class Census {
   [[nodiscard]] std::int64_t exact_memory(const Member& member) const;
   [[nodiscard]] bool shares_memory(const Member& one, const Member& other) const;
   [[nodiscard]] bool bound_processes();
+  [[nodiscard]] bool is_over_memory(std::size_t& culprit);
   [[nodiscard]] bool bound_memory();
   [[nodiscard]] bool kill_one(std::size_t index, const char* resource);
   [[nodiscard]] pid_t parent_of(pid_t pid) const;

@@ -2,14 +2,18 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <functional>
 
+#include "confine/census.h"
 #include "launch.h"
 #include "supervise.h"
 
@@ -275,6 +279,40 @@ TEST_CASE("launch: each limit that is reached is named") {
               plan.limits = {0, 64, 0, 3, 64, 32};
               return plan;
             }).out, "32\n131072\n0\n3072\n"));
+}
+
+TEST_CASE("launch: memory that processes share counts once, also while they all end") {
+  const auto share = [] {
+    constexpr std::size_t kSize = 100 << 20;
+    void* memory = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) ::_exit(1);
+    ::memset(memory, 1, kSize);
+    for (int round = 0; round < 20; ++round) {
+      timespec end{};
+      (void)::clock_gettime(CLOCK_MONOTONIC, &end);
+      end.tv_sec += (end.tv_nsec + 20000000) / 1000000000;
+      end.tv_nsec = (end.tv_nsec + 20000000) % 1000000000;
+      for (int i = 0; i < 8; ++i) {
+        if (::fork() != 0) continue;
+        (void)::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, nullptr);
+        ::_exit(0);
+      }
+      while (::wait(nullptr) > 0) continue;
+    }
+    ::_exit(0);
+  };
+  const pid_t root = ::fork();
+  if (root == 0) {
+    if (::fork() == 0) share();
+    while (::wait(nullptr) > 0) continue;
+    ::_exit(0);
+  }
+  Census census(root, {220 * 1024, 0, false});
+  bool over = false;
+  while (::waitpid(root, nullptr, WNOHANG) == 0) over |= census.look();
+  CHECK_FALSE(over);
+  CHECK(census.over_limit() == "");
+  CHECK(census.looked());
 }
 
 TEST_CASE("launch: more processes than the limit are refused, for root as well") {
