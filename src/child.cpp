@@ -10,10 +10,13 @@
 #include <linux/prctl.h>
 #include <linux/securebits.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,11 +66,23 @@ void write_maps(const ChildPlan& plan) {
   must(plan, write_file("/proc/self/gid_map", plan.gid_map), Step::uid_map);
 }
 
+// The one device of a new network namespace, which is down at first: netdevice(7).
+void raise_loopback(const ChildPlan& plan) {
+  const long fd = must(plan, call(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), Step::loopback);
+  ifreq request{};
+  request.ifr_name[0] = 'l';
+  request.ifr_name[1] = 'o';
+  request.ifr_flags = IFF_UP;
+  must(plan, call(SYS_ioctl, fd, SIOCSIFFLAGS, &request), Step::loopback);
+  call(SYS_close, fd);
+}
+
 void make_namespaces(const ChildPlan& plan) {
   if (plan.uid_map != nullptr) write_maps(plan);
   // A dumpable reaper without capabilities could be opened or traced by the command.
   must(plan, call(SYS_prctl, PR_SET_DUMPABLE), Step::uid_map);
   if (plan.unshared != 0) must(plan, call(SYS_unshare, plan.unshared), Step::unshare);
+  if (plan.loopback) raise_loopback(plan);
 }
 
 void limit_processes(const ChildPlan& plan) {

@@ -11,7 +11,7 @@ namespace safe_exec {
 
 // The steps in the order in which they run. First the reaper's, then the command's.
 enum class Step : uint32_t {
-  fork, signals, parent_check, uid_map, unshare, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
+  fork, signals, parent_check, uid_map, unshare, loopback, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
   mount_proc, mount_enter, cwd, capabilities, subreaper, command_fork,
   cgroup, session, stdio, limits, no_new_privs, observe, descriptors, seccomp, landlock, exec,
 };
@@ -60,6 +60,7 @@ struct ChildPlan {
   const char* uid_map;      // null: no user namespace
   const char* gid_map;
   unsigned long unshared;   // CLONE_NEW* flags of the namespaces that the reaper makes itself
+  bool loopback;            // in a network namespace: its loopback is to be brought up
   bool early_root;          // the new root can be made before it is known what it holds
   bool pid_namespace;
   int cgroup_fd;            // its directory; 0: no cgroup

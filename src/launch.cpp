@@ -123,6 +123,12 @@ bool writes_around(const Plan& plan, const Wanted& wanted) {
   return !wanted.namespaces.mount || (absent && plan.demanded.contains(Layer::mount_namespace));
 }
 
+// A loopback of its own there is only in a namespace: the host's is never given in its place.
+Network::Kind network_of(const Plan& plan, const Wanted& wanted) {
+  const bool own = plan.network.kind == Network::Kind::loopback;
+  return own && !wanted.namespaces.net ? Network::Kind::none : plan.network.kind;
+}
+
 // Before the ruleset is made, which is this one's.
 int abi_of(const Launch& launch) { return launch.wanted.landlock ? landlock::abi_in_use() : 0; }
 
@@ -140,15 +146,19 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
     if (!choice.generated) launch.weaker.emplace_back("what is written to files can be mapped as code");
   }
   const std::uint32_t internet = (1U << AF_INET) | (1U << AF_INET6);
-  switch (plan.network.kind) {
-    case Network::Kind::none: break;
+  switch (network_of(plan, launch.wanted)) {
+    case Network::Kind::none:
+      if (plan.network.kind == Network::Kind::none) break;
+      launch.unreached = "sockets are refused: without a network namespace the loopback would be the host's";
+      break;
+    case Network::Kind::loopback:
     case Network::Kind::host:
       choice.listen = true;
       choice.families |= internet | (1U << AF_NETLINK);
       break;
     case Network::Kind::connect_tcp:
       if (abi_of(launch) >= 4) choice.tcp_families = internet;
-      else launch.weaker.emplace_back("TCP is refused: ports cannot be restricted without Landlock ABI 4");
+      else launch.unreached = "TCP is refused: ports cannot be restricted without Landlock ABI 4";
       break;
   }
   if (!plan.unix_sockets.empty()) {
@@ -204,6 +214,7 @@ void set_identity(Launch& launch) {
     child.gid_map = launch.gid_map.c_str();
   }
   child.pid_namespace = namespaces.pid;
+  child.loopback = namespaces.net;
   child.drop_bounding = namespaces.user || has_capability(CAP_SETPCAP);
 }
 
@@ -313,11 +324,11 @@ Expected<void> prepare_launch(const Plan& plan, Launch& launch) {
   child.cwd_fd = plan.cwd_fd.get();
   RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
   if (wanted.landlock) {
-    auto ruleset = landlock::make_ruleset(plan, writes_around(plan, wanted), wanted.namespaces.mount);
+    auto ruleset = landlock::make_ruleset(plan, network_of(plan, wanted), writes_around(plan, wanted), wanted.namespaces.mount);
     if (!ruleset) return tl::unexpected(std::move(ruleset.error()));
     launch.ruleset = std::move(*ruleset);
     child.ruleset_fd = launch.ruleset.fd.get();
-    options.handled = landlock::handled_by(launch.ruleset.abi, plan.network).fs;
+    options.handled = landlock::handled_by(launch.ruleset.abi, network_of(plan, wanted)).fs;
   }
   if (const auto done = open_streams(plan, launch); !done) return done;
   set_program(plan, launch);

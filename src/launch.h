@@ -47,7 +47,8 @@ struct Launch {
   std::unique_ptr<char[]> stacks;
   std::unique_ptr<Observer> observer;
   ChildPlan child{};
-  std::vector<std::string> weaker;  // what of the plan is withheld because a layer is missing
+  std::vector<std::string> weaker;  // what of the plan is withheld because there is no minimal root
+  std::string unreached;            // what of the network is, because it cannot be told apart from the host's
   pid_t pid = -1;
   UniqueFd pidfd;
   bool running = false;  // the reaper uses all this

@@ -159,7 +159,10 @@ void network_host(const LintNode& in) {
 
 void network_with_read(const LintNode& in) {
   const Network* network = own_network(in);
-  if (network == nullptr || network->kind == Network::Kind::none || !in.facts.policy.deny_paths.empty()) return;
+  if (network == nullptr || network->kind == Network::Kind::none || network->kind == Network::Kind::loopback ||
+      !in.facts.policy.deny_paths.empty()) {
+    return;
+  }
   bool reads = in.settings.read != nullptr && !in.settings.read->empty();
   for (const Node* node : in.nodes) {
     for (std::size_t i = 0; node->operands && i < node->operands->size(); ++i) {

@@ -218,7 +218,7 @@ inline constexpr int kLayerCount = static_cast<int>(Layer::deny_paths) + 1;
 [[nodiscard]] Requirement default_requirement(Layer layer) noexcept;
 
 struct Network {
-  enum class Kind : std::uint8_t { none, connect_tcp, host };
+  enum class Kind : std::uint8_t { none, connect_tcp, loopback, host };  // loopback: a network of its own, of which nothing leads out
   Kind kind = Kind::none;
   std::vector<std::int64_t> ports;  // connect_tcp
 };

@@ -105,6 +105,8 @@ void compare_roots(Settings& out, std::string_view key, const std::vector<Root>*
 bool is_wider(const Network& own, const Network& base) {
   if (own.kind == Network::Kind::none || base.kind == Network::Kind::host) return false;
   if (own.kind == Network::Kind::host || base.kind == Network::Kind::none) return true;
+  // Each has what the other has not: the host's ports, or sockets that are bound and of any protocol.
+  if (own.kind != base.kind) return true;
   return std::any_of(own.ports.begin(), own.ports.end(), [&](std::int64_t port) {
     return std::find(base.ports.begin(), base.ports.end(), port) == base.ports.end();
   });

@@ -84,7 +84,7 @@ void read_exec(PolicyContext& context, const Item& item, Sandbox& out) {
 }
 
 void read_network(PolicyContext& context, const Item& item, Sandbox& out) {
-  static constexpr std::array<std::string_view, 3> kNames{"none", "connect_tcp", "host"};
+  static constexpr std::array<std::string_view, 4> kNames{"none", "connect_tcp", "loopback", "host"};
   Network network;
   if (item.is(json::Kind::object)) {
     static constexpr std::array<Field<Network, PolicyContext>, 1> kFields{{
@@ -100,7 +100,7 @@ void read_network(PolicyContext& context, const Item& item, Sandbox& out) {
   }
   const bool bare = item.is(json::Kind::string) == (network.kind == Network::Kind::connect_tcp);
   if (bare) {
-    refuse(item, {"this is not a network rule", "\"none\", \"host\" or {\"connect_tcp\": [PORT, …]}",
+    refuse(item, {"this is not a network rule", "\"none\", \"loopback\", \"host\" or {\"connect_tcp\": [PORT, …]}",
                   describe_value(item), ""});
   }
   out.network = std::move(network);

@@ -375,6 +375,8 @@ Json network_json(const Network& network) {
   switch (network.kind) {
     case Network::Kind::none:
       return "none";
+    case Network::Kind::loopback:
+      return "loopback";
     case Network::Kind::host:
       return "host";
     case Network::Kind::connect_tcp:

@@ -49,6 +49,7 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
   switch (step) {
     case Step::fork:
     case Step::unshare: return kNamespaceLayers;
+    case Step::loopback:  // Attempts::without_network
     case Step::uid_map: return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
     case Step::capabilities:  // AppArmor strips a new user namespace of its capabilities
       return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
@@ -118,6 +119,13 @@ class Attempts {
   // The limits as they are where no cgroup is delegated.
   [[nodiscard]] bool without_cgroup() { return std::exchange(wanted_.cgroup, false); }
 
+  // A network of its own is something that is granted: without it nothing is less confined.
+  [[nodiscard]] bool without_network(std::string why) {
+    no_network_ = std::move(why);
+    return std::exchange(wanted_.namespaces.net, false);
+  }
+  [[nodiscard]] const std::string& no_network() const { return no_network_; }
+
   // Landlock or a mount namespace has to hold, and what is required must not be missing from the start.
   [[nodiscard]] Expected<void> enough() const {
     if (!wanted_.landlock && !wanted_.namespaces.mount) {
@@ -185,6 +193,7 @@ class Attempts {
   Wanted wanted_;
   bool privileged_ = false;
   std::map<Layer, Error> lost_;
+  std::string no_network_;
 };
 
 Error step_error(const Launch& launch, const Message& message) {
@@ -264,6 +273,14 @@ LayerStatus tree_status(const Launch& launch, const Watched& watched) {
   return {Layer::tree_kill, LayerState::partial, "subreaper sweep", 0};
 }
 
+std::string filter_detail(const Plan& plan, const Attempts& attempts, const Launch& launch) {
+  std::string detail = plan.syscalls == Syscalls::jit ? "jit: generated code is allowed" : "";
+  if (launch.unreached.empty()) return detail;
+  detail += (detail.empty() ? "" : "; ") + launch.unreached;
+  if (!attempts.no_network().empty()) detail += " (" + attempts.no_network() + ")";
+  return detail;
+}
+
 LayerStatus status_of(Layer layer, const Attempts& attempts, const Launch& launch, const Watched& watched,
                       const Plan& plan) {
   switch (layer) {
@@ -276,7 +293,7 @@ LayerStatus status_of(Layer layer, const Attempts& attempts, const Launch& launc
     case Layer::seccomp: {
       const auto state = attempts.reason(layer).empty() ? LayerState::off : LayerState::not_enforced;
       if (!attempts.holds(layer)) return {layer, state, attempts.reason(layer), 0};
-      return {layer, LayerState::enforced, plan.syscalls == Syscalls::jit ? "jit: generated code is allowed" : "", 0};
+      return {layer, LayerState::enforced, filter_detail(plan, attempts, launch), 0};
     }
     case Layer::limits: return limits_status(attempts, launch, watched);
     case Layer::tree_kill: return tree_status(launch, watched);
@@ -399,6 +416,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     auto started = begin_launch(plan, attempts.wanted());
     if (!started) {
       const bool host = started.error().code == ErrorCode::sandbox_unavailable && attempts.wanted().namespaces.any();
+      if (host && attempts.without_network(started.error().message)) return std::nullopt;
       return retry(host ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>(), started.error());
     }
     begun = std::move(*started);
@@ -415,6 +433,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   if (watched->failed) {
     if (watched->failed->step == Step::unshare && attempts.clone_instead()) return std::nullopt;
     if (watched->failed->step == Step::cgroup && attempts.without_cgroup()) return std::nullopt;
+    if (watched->failed->step == Step::loopback && attempts.without_network(step_error(launch, *watched->failed).message)) return std::nullopt;
     return retry(layers_of(watched->failed->step, watched->failed->error, launch.wanted.namespaces),
                  step_error(launch, *watched->failed));
   }
@@ -493,7 +512,8 @@ HeadStart start_ahead(const Plan& plan) {
 
 Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last, HeadStart ahead) {
   Attempts attempts(plan);
-  for (int i = 0; i < kLayerCount + 2; ++i) {  // each failing attempt gives up at least one layer, unshare(2) or a cgroup
+  // Each failing attempt gives up at least one layer, unshare(2), a network or a cgroup.
+  for (int i = 0; i < kLayerCount + 3; ++i) {
     if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
     auto outcome = attempt(plan, attempts, already, std::move(ahead.launch), last);
     if (!outcome) return tl::unexpected(std::move(outcome.error()));

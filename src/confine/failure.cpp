@@ -75,6 +75,7 @@ std::string step_name(Step step) {
     case Step::parent_check: return "parent_check";
     case Step::uid_map: return "uid_map";
     case Step::unshare: return "unshare";
+    case Step::loopback: return "loopback";
     case Step::process_limit: return "process_limit";
     case Step::mount_root: return "mount_root";
     case Step::mount_entry: return "mount_entry";

@@ -184,7 +184,7 @@ bool is_read_only(const Plan& plan, std::string_view path) noexcept {
   return std::ranges::any_of(plan.read_only, [&](const ReadOnlyPath& kept) { return is_within(path, kept.path); });
 }
 
-Handled handled_by(int abi, const Network& network) noexcept {
+Handled handled_by(int abi, Network::Kind network) noexcept {
   Handled handled;
   for (const Added& added : kAdded) {
     if (added.abi > abi) break;
@@ -192,7 +192,7 @@ Handled handled_by(int abi, const Network& network) noexcept {
     handled.net |= added.net;
     handled.scoped |= added.scoped;
   }
-  if (network.kind == Network::Kind::host) handled.net = 0;
+  if (network == Network::Kind::host || network == Network::Kind::loopback) handled.net = 0;
   return handled;
 }
 
@@ -244,11 +244,11 @@ std::optional<Error> missing() {
   return failed(errno, errno == EOPNOTSUPP ? "Landlock is not enabled in this kernel's boot parameters" : "this kernel offers no Landlock");
 }
 
-Expected<Ruleset> make_ruleset(const Plan& plan, bool around, bool covered) {
+Expected<Ruleset> make_ruleset(const Plan& plan, Network::Kind network, bool around, bool covered) {
   Ruleset ruleset;
   if (auto error = missing()) return tl::unexpected(std::move(*error));
   ruleset.abi = abi_in_use();
-  const Handled handled = handled_by(ruleset.abi, plan.network);
+  const Handled handled = handled_by(ruleset.abi, network);
   const long fd = ::syscall(SYS_landlock_create_ruleset, &handled, attribute_size(ruleset.abi), 0);
   if (fd < 0) return tl::unexpected(failed(errno, "a Landlock ruleset cannot be made"));
   ruleset.fd = UniqueFd(static_cast<int>(fd));
@@ -256,7 +256,7 @@ Expected<Ruleset> make_ruleset(const Plan& plan, bool around, bool covered) {
   if (const int error = add_grants(builder, plan, {around, covered}, ruleset.fixed); error != 0) {
     return tl::unexpected(failed(error, "what may be written cannot be granted around sandbox.read_only"));
   }
-  if (plan.network.kind == Network::Kind::connect_tcp && handled.net != 0) {
+  if (network == Network::Kind::connect_tcp && handled.net != 0) {
     for (const std::int64_t port : plan.network.ports) builder.allow_port(port);
   }
   if (builder.error() != 0) return tl::unexpected(failed(builder.error(), "a Landlock rule cannot be added"));

@@ -30,7 +30,8 @@ inline constexpr int kNewestTested = 7;
 struct Handled {
   std::uint64_t fs = 0, net = 0, scoped = 0;
 };
-[[nodiscard]] Handled handled_by(int abi, const Network& network) noexcept;
+// network: by kind what is in reach of this launch; it is handled unless all of it is granted.
+[[nodiscard]] Handled handled_by(int abi, Network::Kind network) noexcept;
 [[nodiscard]] std::size_t attribute_size(int abi) noexcept;
 [[nodiscard]] std::string missing_in(int abi);  // what the ABI lacks, for the result; empty: nothing
 
@@ -61,10 +62,11 @@ struct Ruleset {
   std::string unfixed;             // what unfixed_in says of the rules
   std::vector<std::string> fixed;  // directories whose own entries nobody may create, remove or rename
 };
+// network: as handled_by() says; the ports are the plan's.
 // around: write rights are given around the read-only paths, since no mount keeps them. Rules only add rights, so a
 // directory that holds such a path keeps its right to be read, and what else is in it gets its rights one by one.
 // covered: mounts cover what is denied in plan.covered, so these directories are granted as a whole.
 // Error: sandbox_unavailable, step "landlock".
-[[nodiscard]] Expected<Ruleset> make_ruleset(const Plan& plan, bool around, bool covered);
+[[nodiscard]] Expected<Ruleset> make_ruleset(const Plan& plan, Network::Kind network, bool around, bool covered);
 
 }  // namespace safe_exec::landlock

@@ -17,7 +17,7 @@ Namespaces wanted_namespaces(const Plan& plan, bool privileged) noexcept {
     return found != plan.layers.end() && found->second == Requirement::require;
   };
   Namespaces namespaces{false, wants(Layer::pid_namespace), wants(Layer::mount_namespace), wants(Layer::ipc_namespace),
-                        wants(Layer::uts_namespace)};
+                        wants(Layer::uts_namespace), plan.network.kind == Network::Kind::loopback};
   if (privileged) {
     namespaces.user = required(Layer::user_namespace);
   } else if (wants(Layer::user_namespace)) {
@@ -35,11 +35,12 @@ unsigned long clone_flags(const Namespaces& namespaces) noexcept {
   if (namespaces.mount) flags |= CLONE_NEWNS;
   if (namespaces.ipc) flags |= CLONE_NEWIPC;
   if (namespaces.uts) flags |= CLONE_NEWUTS;
+  if (namespaces.net) flags |= CLONE_NEWNET;
   return flags;
 }
 
 unsigned long unshare_flags(const Namespaces& namespaces) noexcept {
-  return clone_flags({.mount = namespaces.mount, .ipc = namespaces.ipc, .uts = namespaces.uts});
+  return clone_flags({.mount = namespaces.mount, .ipc = namespaces.ipc, .uts = namespaces.uts, .net = namespaces.net});
 }
 
 std::string identity_map(unsigned id) {

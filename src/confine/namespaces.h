@@ -8,8 +8,8 @@
 namespace safe_exec {
 
 struct Namespaces {
-  bool user = false, pid = false, mount = false, ipc = false, uts = false;
-  [[nodiscard]] bool any() const noexcept { return user || pid || mount || ipc || uts; }
+  bool user = false, pid = false, mount = false, ipc = false, uts = false, net = false;
+  [[nodiscard]] bool any() const noexcept { return user || pid || mount || ipc || uts || net; }
 };
 
 // What the plan's layers ask for. A user namespace only where it is needed to get at the others, or required.

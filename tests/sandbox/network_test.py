@@ -1,4 +1,4 @@
-"""The network: none, TCP to named ports and nothing beside it, the host's; and Unix sockets by name."""
+"""The network: none, TCP to named ports and nothing beside it, a loopback of its own, the host's; and Unix sockets by name."""
 import errno
 import os
 import socket
@@ -21,6 +21,11 @@ my %try = (
  bind => sub { socket(S, AF_INET, SOCK_STREAM, 0) && bind(S, in4(0)) },
  listen => sub { socket(S, AF_INET, SOCK_STREAM, 0) && listen(S, 1) },
  fastopen => sub { socket(S, AF_INET, SOCK_STREAM, 0) && send(S, 'x', 0x20000000, in4($_[0])) },
+ serve => sub { socket(L, AF_INET, SOCK_STREAM, 0) && bind(L, in4(0)) && listen(L, 1) && socket(S, AF_INET, SOCK_STREAM, 0) && connect(S, getsockname(L)) && accept(A, L) },
+ serve6 => sub { socket(L, AF_INET6, SOCK_STREAM, 0) && bind(L, pack_sockaddr_in6(0, inet_pton(AF_INET6, '::1'))) && listen(L, 1) && socket(S, AF_INET6, SOCK_STREAM, 0) && connect(S, getsockname(L)) },
+ take => sub { socket(S, AF_INET, SOCK_STREAM, 0) && bind(S, in4($_[0])) },
+ out => sub { socket(S, AF_INET, SOCK_DGRAM, 0) && connect(S, pack_sockaddr_in(53, inet_aton('192.0.2.1'))) },
+ raise => sub { socket(S, AF_INET, SOCK_DGRAM, 0) && ioctl(S, 0x8914, my $request = pack('a16 s x6 x16', 'lo', 0)) },
  netlink => sub { socket(S, 16, SOCK_RAW, $_[0]) },
  unix => sub { socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un($_[0])) },
  abstract => sub { socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un("\0" . $_[0])) },
@@ -89,6 +94,37 @@ class Network(SandboxTest):
         self.assertLessEqual(opened, {"tcp:%d" % self.port, "tcp:%d" % self.other, "udp:%d" % self.udp, "bind:", "listen:", "netlink:0", "ping:",
                                       "mptcp:%d" % self.port})
         self.assertEqual({found["netlink:16"], found["abstract:x"], found["unix:/run/x"], found["raw:"]}, {EPERM})
+
+    own = ["serve:", "serve6:", "bind:", "netlink:0"]
+
+    def test_loopback_is_the_commands_own(self):
+        words = self.own + ["take:%d" % self.port, "tcp:%d" % self.port, "mptcp:%d" % self.port, "out:", "raise:", "raw:", "netlink:16", "abstract:x", "unix:/run/x"]
+        for layers in ({}, {"landlock": "off"}):
+            found, result = self.attempt(words, network="loopback", layers=layers)
+            # The port that the host has in use is free here, and nobody answers behind it.
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, set(self.own) | {"take:%d" % self.port})
+            self.assertEqual(found["tcp:%d" % self.port], str(errno.ECONNREFUSED))
+            self.assertEqual(found["out:"], str(errno.ENETUNREACH))
+            self.assertEqual({found[word] for word in ("raise:", "raw:", "netlink:16", "abstract:x", "unix:/run/x")}, {EPERM})
+            self.assertNotIn("detail", result["sandbox"]["layers"]["seccomp"])
+
+    def test_loopback_is_never_the_hosts(self):
+        words = self.own + self.all_words()
+        refused = (outer.NO_NAMESPACES, {"unshare": errno.EPERM}, {"network of unshare": errno.ENOSPC, "network of clone": errno.ENOSPC},
+                   {"raise a device": errno.EPERM})
+        for refusals in refused:
+            with self.subTest(refusals=refusals):
+                found, result = self.attempt(words, lambda: outer.refuse(refusals), network="loopback")
+                layers = result["sandbox"]["layers"]
+                if refusals == {"unshare": errno.EPERM}:  # clone(2) instead
+                    self.assertEqual({found[word] for word in self.own}, {"ok"}, layers)
+                    continue
+                self.assertEqual(set(found.values()), {EPERM}, layers)
+                self.assertIn("sockets are refused: without a network namespace", layers["seccomp"]["detail"])
+                if "namespaces" not in refusals:
+                    self.assertEqual(layers["pid_namespace"]["status"], "enforced", layers)
+        found, _ = self.attempt(words, lambda: outer.refuse(outer.NO_NAMESPACES), network="loopback", layers={"seccomp": "off"})
+        self.assertEqual({found[word] for word in words if word.split(":")[0] in ("tcp", "bind")}, {EACCES})
 
     def test_unix_sockets_are_reached_by_name(self):
         paths = [os.path.join(self.dir, name) for name in ("granted", "sibling")]

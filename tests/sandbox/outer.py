@@ -14,6 +14,7 @@ with open("/usr/include/" + HEADER) as header:
     NUMBERS = {name: int(number) for name, number in re.findall(r"^#define __NR3?2?6?4?_?(\w+)\s+(\d+)$", header.read(), re.M)}
 # Calls that are refused with one value of an argument only: call, argument, value, whether any bit of it is enough.
 BY_ARGUMENT = {"namespaces": ("clone", 0, 0x7E020000, True), "pidfd of clone": ("clone", 0, 0x1000, True),
+               "network of unshare": ("unshare", 0, 0x40000000, True), "network of clone": ("clone", 0, 0x40000000, True), "raise a device": ("ioctl", 1, 0x8914, False),
                "death signal": ("prctl", 0, 1, False), "dumpable": ("prctl", 0, 4, False), "bounding set": ("prctl", 0, 24, False),
                "securebits": ("prctl", 0, 28, False), "subreaper": ("prctl", 0, 36, False), "no_new_privs": ("prctl", 0, 38, False),
                "get no_new_privs": ("prctl", 0, 39, False), "mdwe": ("prctl", 0, 65, False), "ambient set": ("prctl", 0, 47, False),

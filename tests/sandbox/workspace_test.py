@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 
 from harness import BINARY, SOURCE, SandboxTest, main
@@ -362,6 +363,16 @@ class Git(Workspace):
 
 
 class Builds(Workspace):
+    servers = ()
+
+    def server(self):
+        """The port of one on the host's loopback."""
+        server = socket.create_server(("127.0.0.1", 0))
+        server.setblocking(False)
+        self.addCleanup(server.close)
+        self.servers += (server,)
+        return server.getsockname()[1]
+
     def test_a_c_program_is_compiled_and_made(self):
         self.write("ws/src/hello.c", HELLO)
         self.done("gcc", "-O2", "-Wall", "-o", "hello", "src/hello.c", "-lm")
@@ -389,6 +400,17 @@ class Builds(Workspace):
         self.assertEqual(self.done("node", "t.js", "--x"), "ran\n")
         self.assertEqual(self.read("js.txt"), "--x")
 
+    def test_code_serves_and_asks_on_a_loopback_of_its_own(self):
+        self.write("ws/serve.py", "import http.server, threading, urllib.request\n"
+                                  "server = http.server.HTTPServer(('localhost', 0), http.server.SimpleHTTPRequestHandler)\n"
+                                  "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
+                                  "print(urllib.request.urlopen('http://localhost:%d/' % server.server_port).status)\n")
+        self.assertEqual(self.done("python3", "serve.py"), "200\n")
+        self.write("ws/serve.js", "const http = require('http'), server = http.createServer((q, r) => r.end('hello'));\n"
+                                  "server.listen(0, 'localhost', () => http.get({host: 'localhost', port: server.address().port}, r => {\n"
+                                  "  r.on('data', d => console.log(String(d))); r.on('end', () => server.close()) }))\n")
+        self.assertEqual(self.done("node", "serve.js"), "hello\n")
+
     def test_what_is_protected_is_kept_from_code_however_large_the_system_is(self):
         self.write("ws/.env", "SECRET=1\n")
         self.write("ws/a.py", "print(1)\n")
@@ -409,14 +431,16 @@ class Builds(Workspace):
         script = ("import os, socket\n"
                   "for attempt in (lambda: open(%r).read(), lambda: open(%r, 'w'), lambda: os.remove(%r), lambda: open('/etc/shadow').read(),\n"
                   "                lambda: open('/etc/x', 'w'), lambda: os.listdir('/root'), lambda: open('/usr/local/bin/x', 'w'),\n"
-                  "                lambda: socket.create_connection(('127.0.0.1', 22)), lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),\n"
+                  "                lambda: socket.create_connection(('127.0.0.1', %d)), lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 53)),\n"
                   "                lambda: os.kill(1 if os.getppid() == 0 else os.getppid(), 9) or (_ for _ in ()).throw(OSError()) if False else os.setuid(0) if os.getuid() else open('/dev/sda', 'rb')):\n"
                   "    try:\n        attempt()\n        print('DONE', attempt.__code__.co_names)\n    except OSError as error:\n        pass\nprint('end')\n"
-                  % (secret, os.path.join(self.dir, "new"), secret))
+                  % (secret, os.path.join(self.dir, "new"), secret, self.server()))
         self.write("ws/evil.py", script)
         self.assertEqual(self.done("python3", "evil.py"), "end\n")
-        self.write("ws/Makefile", "all:\n\t-cat %s\n\t-touch %s/made\n\t-curl -s http://localhost:22\n" % (secret, self.dir))
+        self.write("ws/Makefile", "all:\n\t-cat %s\n\t-touch %s/made\n\t-curl -s http://127.0.0.1:%d\n" % (secret, self.dir, self.server()))
         self.assertNotIn("hunter2\n", self.done("make", "-k"))
+        for server in self.servers:
+            self.assertRaises(BlockingIOError, server.accept)
         self.assertEqual(sorted(os.listdir(self.dir)), ["secret.txt", "ws"])
 
     def test_what_is_denied_is_covered_for_code_too_in_a_large_workspace(self):

@@ -9,8 +9,6 @@ namespace ll = safe_exec::landlock;
 
 namespace {
 
-Network none() { return {}; }
-
 Grant grant(PathAccess access, bool directory) {
   Grant made;
   made.path = "/x";
@@ -32,7 +30,7 @@ TEST_CASE("landlock: every ABI handles exactly the rights that its kernel knows"
                           {4, 0x7FFF, 3, 0, 16}, {5, 0xFFFF, 3, 0, 16}, {6, 0xFFFF, 3, 3, 24}, {7, 0xFFFF, 3, 3, 24}};
   for (const Row& row : rows) {
     CAPTURE(row.abi);
-    const ll::Handled handled = ll::handled_by(row.abi, none());
+    const ll::Handled handled = ll::handled_by(row.abi, Network::Kind::none);
     CHECK(handled.fs == row.fs);
     CHECK(handled.net == row.net);
     CHECK(handled.scoped == row.scoped);
@@ -40,10 +38,12 @@ TEST_CASE("landlock: every ABI handles exactly the rights that its kernel knows"
   }
 }
 
-TEST_CASE("landlock: only the host's network leaves TCP unhandled") {
-  CHECK(ll::handled_by(7, {Network::Kind::host, {}}).net == 0);
-  CHECK(ll::handled_by(7, {Network::Kind::connect_tcp, {443}}).net == 3);
-  CHECK(ll::handled_by(7, {Network::Kind::host, {}}).scoped == 3);
+TEST_CASE("landlock: only a whole network, the host's or its own, leaves TCP unhandled") {
+  CHECK(ll::handled_by(7, Network::Kind::host).net == 0);
+  CHECK(ll::handled_by(7, Network::Kind::loopback).net == 0);
+  CHECK(ll::handled_by(7, Network::Kind::connect_tcp).net == 3);
+  CHECK(ll::handled_by(7, Network::Kind::host).scoped == 3);
+  CHECK(ll::handled_by(7, Network::Kind::loopback).scoped == 3);
 }
 
 TEST_CASE("landlock: what an older ABI does not restrict is said") {

@@ -86,6 +86,7 @@ std::vector<Case> cases() {
       {"exec-self-or-shell", command("x", sandbox(R"("exec": ["/usr/bin"])")), command("x", sandbox(R"("exec": ["/usr/bin/git-core"])"))},
       {"network-host", command("x", sandbox(R"("network": "host")")), command("x", sandbox(R"("network": {"connect_tcp": [443]})"))},
       {"network-with-read", command("x", sandbox(R"("network": {"connect_tcp": [443]})") + ", " + operand(in)), command("x", sandbox(R"("network": "none")") + ", " + operand(in))},
+      {"network-with-read", command("x", sandbox(R"("network": "host")") + ", " + operand(in)), command("x", sandbox(R"("network": "loopback")") + ", " + operand(in))},
       {"unix-socket-control", command("x", sandbox(R"("unix_sockets": ["/run/docker.sock"])")), command("x", sandbox(R"("unix_sockets": ["/run/x.sock"])"))},
       {"proc-all", command("x", sandbox(R"("proc": "all")")), command("x", sandbox(R"("proc": "own")"))},
       {"layer-off", command("x", sandbox(R"("layers": {"seccomp": "off"})")), command("x", sandbox(R"("layers": {"ipc_namespace": "off"})"))},
