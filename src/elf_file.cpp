@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "beneath.h"
@@ -180,7 +181,11 @@ std::uint16_t own_machine() noexcept {
 
 // The layout is glibc's (sysdeps/generic/dl-cache.h): an optional old table, then "glibc-ld.so.cache1.1", a count and
 // entries of 24 bytes {flags, key, value, osversion, hwcap}; key and value are offsets from where that header begins.
-std::vector<std::string> cached_paths(std::string_view cache, std::string_view name) {
+namespace {
+
+// visit(offset of the name, path) for each entry of this program's word size.
+template <typename Visit>
+void each_entry(std::string_view cache, const Visit& visit) {
   constexpr std::string_view kOld = "ld.so-1.7.0", kNew = "glibc-ld.so.cache1.1";
   constexpr std::size_t kHeader = 48, kEntry = 24, kOldHeader = 16, kOldEntry = 12;
 #if defined(__x86_64__)
@@ -195,22 +200,39 @@ std::vector<std::string> cached_paths(std::string_view cache, std::string_view n
     const std::size_t end = kOldHeader + count * kOldEntry;
     cache = cache.substr(std::min(cache.size(), (end + 7) / 8 * 8));
   }
-  if (cache.substr(0, kNew.size()) != kNew || cache.size() < kHeader) return {};
+  if (cache.substr(0, kNew.size()) != kNew || cache.size() < kHeader) return;
   const std::size_t count = std::min<std::size_t>(word_at(cache, 20).value_or(0), (cache.size() - kHeader) / kEntry);
-  std::vector<std::string> paths;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t entry = kHeader + i * kEntry;
     if constexpr (kWord != 0) {
       if ((word_at(cache, entry).value_or(0) & 0xff00U) != kWord) continue;  // another word size: never of use here
     }
-    const std::size_t key = word_at(cache, entry + 4).value_or(UINT32_MAX);
-    // Compared in place: the table has a thousand names and this is on every launch's way.
-    if (key >= cache.size() || cache.size() - key <= name.size() || cache[key + name.size()] != '\0') continue;
-    if (std::memcmp(cache.data() + key, name.data(), name.size()) != 0) continue;
-    const std::string_view path = string_at(cache, word_at(cache, entry + 8).value_or(UINT32_MAX));
-    if (path.substr(0, 1) == "/") paths.emplace_back(path);
+    visit(cache, word_at(cache, entry + 4).value_or(UINT32_MAX), word_at(cache, entry + 8).value_or(UINT32_MAX));
   }
+}
+
+}  // namespace
+
+std::vector<std::string> cached_paths(std::string_view cache, std::string_view name) {
+  std::vector<std::string> paths;
+  each_entry(cache, [&](std::string_view bytes, std::size_t key, std::size_t value) {
+    // Compared in place: the table has a thousand names and this is on every launch's way.
+    if (key >= bytes.size() || bytes.size() - key <= name.size() || bytes[key + name.size()] != '\0') return;
+    if (std::memcmp(bytes.data() + key, name.data(), name.size()) != 0) return;
+    const std::string_view path = string_at(bytes, value);
+    if (path.substr(0, 1) == "/") paths.emplace_back(path);
+  });
   return paths;
+}
+
+std::vector<std::string> cached_directories(std::string_view cache) {
+  std::set<std::string, std::less<>> directories;
+  each_entry(cache, [&](std::string_view bytes, std::size_t, std::size_t value) {
+    const std::string_view path = string_at(bytes, value);
+    const std::string_view directory = path.substr(0, path.rfind('/') + 1);  // npos + 1 is 0
+    if (!directory.empty() && !directories.contains(directory)) directories.emplace(directory);
+  });
+  return {directories.begin(), directories.end()};
 }
 
 }  // namespace safe_exec::elf

@@ -35,5 +35,7 @@ struct Object {
 
 // Paths that ld.so.cache (bytes of it) lists for a name, in its order. Broken caches list nothing.
 [[nodiscard]] std::vector<std::string> cached_paths(std::string_view cache, std::string_view name);
+// The directories of all that it lists, each once.
+[[nodiscard]] std::vector<std::string> cached_directories(std::string_view cache);
 
 }  // namespace safe_exec::elf

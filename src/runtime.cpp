@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <set>
@@ -23,6 +24,7 @@
 #include "beneath.h"
 #include "bundles.h"
 #include "elf_file.h"
+#include "pattern.h"
 #include "trust.h"
 
 namespace safe_exec {
@@ -33,6 +35,15 @@ constexpr std::size_t kMaxLibraries = 1024;
 constexpr std::size_t kMaxPrograms = 2048;  // files of one directory in exec
 constexpr std::size_t kMaxCache = 16U << 20;
 constexpr const char* kCache = "/etc/ld.so.cache";
+
+// The loaders of glibc and of musl.
+#if defined(__x86_64__)
+constexpr const char* kLoaders[] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"};
+#elif defined(__aarch64__)
+constexpr const char* kLoaders[] = {"/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-aarch64.so.1"};
+#else
+constexpr const char* kLoaders[] = {"/lib64/ld64.so.1"};
+#endif
 
 // ld.so(8), the multiarch directories of Debian, and the ones of musl.
 #if defined(__x86_64__)
@@ -128,6 +139,22 @@ class Closure {
     waiting_.push_back({*std::move(object), directory_of(physical), {}});
     add_waiting();
     return {};
+  }
+
+  // For programs that are not looked at.
+  void add_loaders() {
+    for (const char* const loader : kLoaders) {
+      if (names_.contains(loader)) continue;
+      if (const auto added = add_file(loader, true); !added) miss(added.error().sys_errno);
+    }
+    add_cache();
+  }
+  // Where a loader looks for what a program does not say the place of.
+  [[nodiscard]] std::vector<std::string> library_directories() {
+    add_cache();
+    std::vector<std::string> directories = elf::cached_directories(cache_->bytes());
+    directories.insert(directories.end(), kDefaultDirectories.begin(), kDefaultDirectories.end());
+    return directories;
   }
 
   // What programs load and read without naming it. Libraries only where a loader is that could.
@@ -322,6 +349,24 @@ void add_directory(Closure& closure, int directory, const std::string& path) {
   }
 }
 
+// Whether all around a place is granted, not the programs alone, and may be code.
+bool is_granted(const Plan& plan, const std::string& physical) {
+  return std::any_of(plan.grants.begin(), plan.grants.end(), [&](const Grant& grant) {
+    return grant.directory && grant.origin == Origin::policy && !grant.data && !grant.executable &&
+           !grant.stat_only && grant.access != PathAccess::stat && is_within(physical, grant.path);
+  });
+}
+
+// Whether the plan grants every directory in which a loader looks, so that no program has to be looked at for it: in
+// /usr/bin there are thousands.
+bool grants_libraries(const Plan& plan, Closure& closure) {
+  const std::vector<std::string> directories = closure.library_directories();
+  return std::all_of(directories.begin(), directories.end(), [&](const std::string& directory) {
+    const std::unique_ptr<char, decltype(&std::free)> physical(::realpath(directory.c_str(), nullptr), std::free);
+    return physical ? is_granted(plan, physical.get()) : errno == ENOENT || errno == ENOTDIR;
+  });
+}
+
 bool names_locale(const std::vector<std::string>& env) {
   return std::any_of(env.begin(), env.end(), [](const std::string& variable) {
     return variable.compare(0, 3, "LC_") == 0 || variable.compare(0, 5, "LANG=") == 0;
@@ -352,9 +397,14 @@ Expected<void> add_runtime(Plan& plan) {
   }
   if (auto done = add_executed(binary, added); !done) return done;
   if (auto done = closure.add_program(binary.readable.get(), binary.physical); !done) return done;
+  std::optional<bool> all_granted;
   for (const Grant& grant : plan.grants) {
     if (!grant.executable || !grant.fd) continue;
-    if (grant.directory) {
+    if (grant.directory && is_granted(plan, grant.path)) {
+      if (!all_granted) all_granted = grants_libraries(plan, closure);
+      if (*all_granted) closure.add_loaders();
+      else add_directory(closure, grant.fd.get(), grant.path);
+    } else if (grant.directory) {
       add_directory(closure, grant.fd.get(), grant.path);
     } else if (const UniqueFd readable = reopen(grant.fd.get(), O_RDONLY); readable) {
       // A helper may be a script, whose interpreter stands in exec by itself.

@@ -179,6 +179,42 @@ TEST_CASE("runtime: a script gets itself to read, and its interpreter's closure"
   CHECK(ending(plan, "/libc.so.6") != nullptr);
 }
 
+TEST_CASE("runtime: programs are not looked at where all directories of libraries are granted") {
+  const Scratch scratch;
+  scratch.dir("helpers");
+  std::filesystem::copy_file(std::filesystem::canonical("/bin/tar"), scratch / "helpers/tar");
+  const auto planned = [&](const std::vector<std::string>& granted, bool data) {
+    Plan plan = plan_for("/bin/true");
+    for (const std::string& path : granted) {
+      Grant whole;
+      whole.path = path;
+      whole.fd = path_fd(path);
+      whole.directory = true;
+      whole.data = data;
+      whole.origin = Origin::policy;
+      plan.grants.push_back(std::move(whole));
+    }
+    Grant helpers;
+    helpers.path = scratch / "helpers";
+    helpers.fd = path_fd(helpers.path);
+    helpers.directory = helpers.executable = true;
+    helpers.origin = Origin::policy;
+    plan.grants.push_back(std::move(helpers));
+    REQUIRE(add_runtime(plan));
+    return plan;
+  };
+  const auto looked_at = [](const Plan& plan) { return ending(plan, "/libacl.so.1") != nullptr; };
+  CHECK(looked_at(planned({}, false)));
+  CHECK(looked_at(planned({"/usr"}, false)));             // helpers are elsewhere, and $ORIGIN with them
+  CHECK(looked_at(planned({scratch / "helpers"}, false)));  // the libraries are
+  CHECK(looked_at(planned({"/"}, true)));                 // data is not code
+  const Plan all = planned({"/"}, false);
+  CHECK(!looked_at(all));
+  CHECK(std::any_of(all.grants.begin(), all.grants.end(), [](const Grant& grant) {
+    return grant.executable && grant.path.find("/ld-") != std::string::npos;
+  }));
+}
+
 TEST_CASE("runtime: helpers bring their closures, a directory of them each file once") {
   const Scratch scratch;
   const std::string tar = std::filesystem::canonical("/bin/tar");
