@@ -540,7 +540,7 @@ struct Usage {
 struct Outcome {
   Ending ending;
   std::int64_t duration_ms = 0;
-  Usage usage;
+  std::optional<Usage> usage;  // nullopt: the command was killed, and not yet gone
   std::vector<LayerStatus> layers;
   std::vector<Blocked> blocked;
   std::string diagnosis;  // what came of --diagnose
@@ -562,7 +562,7 @@ struct Result {
   std::optional<Denial> denied;
   std::optional<Error> error;
   std::optional<Outcome> outcome;  // when a command ran
-  LastProcess last;                // what supervise.h's await_end() waits for before the answer is given
+  LastProcess last;                // what supervise.h's await_end() waits for
   std::string command;             // name, when known
   std::string policy_name, policy_sha256;
   std::vector<std::shared_ptr<const json::Document>> policy_sources;  // for an explanation: what its excerpts show

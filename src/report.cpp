@@ -479,7 +479,7 @@ std::string result_json(const Result& result, Layout layout) {
       .put("command", command_json(result))
       .put("clamped", clamped_json(result))
       .put("duration_ms", outcome != nullptr ? outcome->duration_ms : 0)
-      .put("usage", outcome != nullptr ? usage_json(outcome->usage) : Json(nullptr))
+      .put("usage", outcome != nullptr && outcome->usage ? usage_json(*outcome->usage) : Json(nullptr))
       .put("sandbox", sandbox_json(result.outcome))
       .put("policy", policy_json(result))
       .put("stdout_info", std::move(out.info))

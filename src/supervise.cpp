@@ -268,7 +268,8 @@ LayerStatus tree_status(const Launch& launch, const Watched& watched) {
   if (watched.lingering) {
     return {Layer::tree_kill, LayerState::partial, "a process in uninterruptible sleep is still ending", 0};
   }
-  if (launch.wanted.namespaces.pid) return {Layer::tree_kill, LayerState::enforced, "", 0};
+  const char* const detail = watched.ending ? "all were killed, and were still being taken down when this was written" : "";
+  if (launch.wanted.namespaces.pid) return {Layer::tree_kill, LayerState::enforced, detail, 0};
   if (killed_by_cgroup(launch)) return {Layer::tree_kill, LayerState::enforced, "by a cgroup", 0};
   return {Layer::tree_kill, LayerState::partial, "subreaper sweep", 0};
 }
@@ -372,7 +373,7 @@ Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& lau
   outcome.ending = ending_of(plan, watched, attempts.holds(Layer::limits));
   outcome.duration_ms = watched.duration_ms;
   if (watched.ended) {
-    outcome.usage = {watched.ended->cpu_user_us / 1000, watched.ended->cpu_system_us / 1000, watched.ended->max_rss_kib};
+    outcome.usage = Usage{watched.ended->cpu_user_us / 1000, watched.ended->cpu_system_us / 1000, watched.ended->max_rss_kib};
   }
   for (int i = 0; i < kLayerCount; ++i) {
     const auto layer = static_cast<Layer>(i);

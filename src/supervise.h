@@ -29,7 +29,8 @@ struct HeadStart {
 // neither Landlock nor a mount namespace can be had, the error is sandbox_unavailable with step, errno and remedy.
 // A failing execve is launch_failed. In both cases no command was started.
 // last, when not null, may receive the process that goes last: then the command has ended and its output is complete,
-// but the kernel is still taking its namespaces down. The caller owes await_end() before it answers anybody.
+// but the kernel is still taking its namespaces down. The caller owes await_end() before it answers anybody; after a time
+// limit it answers first, since a large tree takes its time, and waits then.
 [[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last = nullptr,
                                         HeadStart ahead = {});
 

@@ -139,12 +139,14 @@ int fail(const Invocation& in, const Error& error) {
 
 int run_verb(const Invocation& in) {
   Result result = answer(in, StopAfter::outcome, nullptr);
-  // Written down while the kernel takes the sandbox down, given only when nothing of it is left.
+  // Written down while the kernel takes the sandbox down, given only when nothing of it is left; after a time limit at once.
   const std::string text = in.output == Output::raw ? std::string() : result_json(result, layout_of(in.output));
+  const auto* const late = result.outcome ? std::get_if<TimedOut>(&result.outcome->ending) : nullptr;
+  if (late == nullptr || late->limit != "wall") await_end(result.last);
+  const int status = in.output == Output::raw ? run_raw(result) : finish(in, text, run_exit_status(result));
   await_end(result.last);
-  if (in.output == Output::raw) return run_raw(result);
   // Nothing is left to undo: the kernel takes back descriptors and memory faster than destructors give them back.
-  ::_exit(finish(in, text, run_exit_status(result)));
+  ::_exit(status);
 }
 
 int check_verb(const Invocation& in) {

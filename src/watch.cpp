@@ -33,6 +33,7 @@ constexpr std::int64_t kUnboundFirstLookMs = 4, kUnboundLookMs = 8;
 constexpr std::int64_t kCgroupLookMs = 100;
 constexpr std::int64_t kMaxKills = 8;      // by the kernel, for memory; then the tree goes as a whole, as for the census
 constexpr std::int64_t kLookShare = 10;    // a look may take that part of the time
+constexpr std::int64_t kAnswerMs = 20;     // how long after its time limit a tree may take to be gone before the answer is given
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
 std::int64_t now_ms() {
@@ -41,10 +42,11 @@ std::int64_t now_ms() {
   return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-// Where nothing but a count bounds the processes, who counts must not wait for its turn behind them. For root only.
+// Where nothing but a count bounds the processes, who counts must not wait for its turn behind them; nor who answers behind a
+// thousand that are ending. For root only.
 class FirstTurn {
  public:
-  explicit FirstTurn(bool wanted) : before_(wanted ? ::sched_getscheduler(0) : -1) {
+  FirstTurn() : before_(::sched_getscheduler(0)) {
     const sched_param first{1};
     if (before_ == SCHED_OTHER) (void)::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
   }
@@ -77,11 +79,16 @@ class Watcher {
 
   Expected<Watched> run() {
     const int stop_fd = open_stop_signals();
-    const FirstTurn turn(launch_.limits.unbound_processes);
+    if (launch_.limits.unbound_processes) turn_.emplace();
     while (!finished()) {
       if (!poll_once(stop_fd)) break;
     }
-    if (!left()) {
+    if (overdue_) {
+      kill_reaper();  // and with it, by the kernel, all of its namespace
+      drain(out_);
+      drain(err_);
+      seen_.ending = true;
+    } else if (!left()) {
       if (!gone_) kill_reaper();
       drain(out_);
       drain(err_);
@@ -134,10 +141,14 @@ class Watcher {
   bool finished() {
     if (left()) return true;
     const std::int64_t now = now_ms();
+    if (now >= answer_at()) return overdue_ = true;
     if (gone_ && ((!launch_.out.read && !launch_.err.read) || now >= gone_at_ + kDrainMs)) return true;
     if (ended_at_ != 0 && !gone_ && now >= ended_at_ + kGraceMs) kill_reaper();
     return kill_at_ != INT64_MAX && now >= kill_at_ + kGiveUpMs;
   }
+
+  // A thousand processes are killed at once, but taken down one by one.
+  std::int64_t answer_at() const { return seen_.timed_out && leave_end_ && !gone_ ? wall_ + kAnswerMs : INT64_MAX; }
 
   // Only what is left of the sandbox is still to go, and by itself.
   bool left() const {
@@ -148,6 +159,7 @@ class Watcher {
     std::int64_t until = running() ? std::min(wall_, look_at_) : INT64_MAX;
     if (ended_at_ != 0 && !gone_) until = std::min(until, ended_at_ + kGraceMs);
     if (gone_) until = std::min(until, gone_at_ + kDrainMs);
+    until = std::min(until, answer_at());
     if (kill_at_ != INT64_MAX) until = std::min(until, killed_ ? kill_at_ + kGiveUpMs : kill_at_);
     if (until == INT64_MAX) return -1;
     return static_cast<int>(std::clamp<std::int64_t>(until - now_ms(), 0, 60000));
@@ -283,6 +295,7 @@ class Watcher {
     const std::int64_t now = now_ms();
     if (running() && now >= wall_) {
       seen_.timed_out = true;
+      if (!turn_) turn_.emplace();
       stop_tree();
     }
     if (running() && now >= look_at_) count_tree(now);
@@ -299,7 +312,7 @@ class Watcher {
     const std::int64_t took = now_ms() - now;
     const std::int64_t pause = launch_.limits.cgroup ? kCgroupLookMs : launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs;
     look_at_ = now + std::max(pause, took * kLookShare);
-    if (look_at_ >= wall_ - took) look_at_ = INT64_MAX;  // none that would make the answer to the time limit late
+    if (look_at_ >= wall_ - took * 3) look_at_ = INT64_MAX;  // none that would make the answer to the time limit late
   }
 
   // Whether the tree has to end: because it has too much, or takes it again and again.
@@ -352,6 +365,7 @@ class Watcher {
   Stream out_, err_;
   Watched seen_;
   UniqueFd stop_;
+  std::optional<FirstTurn> turn_;
   std::int64_t started_;
   std::int64_t wall_ = INT64_MAX;
   std::int64_t look_at_ = INT64_MAX;
@@ -360,6 +374,7 @@ class Watcher {
   std::int64_t gone_at_ = 0;           // the reaper's
   std::int64_t kill_at_ = INT64_MAX;   // the tree was told to end; the reaper is killed then
   bool gone_ = false, killed_ = false, malformed_ = false;
+  bool overdue_ = false;  // the answer is given while the kernel takes the tree down
   int blind_ = 0;        // errno of poll
   bool unread_ = false;  // standard output is not watched any more
   std::string_view feed_;  // what of the input is not yet written

@@ -26,6 +26,7 @@ struct Watched {
   std::int64_t most_processes = 0;
   bool by_kernel = false;         // memory and processes were limited by a cgroup, which tells what was too much
   int cancelled = 0;              // signal
+  bool ending = false;            // all of the tree is killed, but not yet gone: the time for the answer was over
   bool lingering = false;         // the tree could not be reaped in time (uninterruptible sleep)
   std::int64_t duration_ms = 0;
   Captured out, err;
@@ -33,7 +34,8 @@ struct Watched {
 
 // Error: launch_failed or internal when descriptors cannot be had or a report is malformed.
 // leave_end: once the command has ended and its output is complete, the rest of the tree is left to the reaper, which
-// goes last and takes its pid namespace along; the caller waits for it (await_end).
+// goes last and takes its pid namespace along; the caller waits for it (await_end). So it is when the tree is not gone soon
+// after its time limit.
 [[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end);
 
 }  // namespace safe_exec

@@ -150,7 +150,10 @@ class Crowd(SandboxTest):
                 self.assertEqual(result["outcome"], {"type": "timed_out", "limit": "wall", "limit_ms": 4000}, result)
                 self.assertEqual(result["stdout"], "all there")
                 self.assertLess(result["duration_ms"], 4000 + SLACK_MS)
-                self.assertEqual(survivors(marker), [])
+                self.assertEqual(survivors(marker), [])  # safe-exec has ended by now, which may have answered earlier
+                late = result["sandbox"]["layers"]["tree_kill"].get("detail", "").startswith("all were killed")
+                self.assertTrue(layers == {} or not late, result)  # without a process namespace nobody knows before the sweep
+                self.assertTrue(late or result["usage"], result)
 
     def test_a_thousand_orphans_are_reaped_while_the_command_runs(self):
         """Beyond the limit of processes, were they not. It is counted with what else the user runs, and who reaps has to get its turn."""
