@@ -1,8 +1,6 @@
 // Owns the table of bundles. Never names a secret (/etc/shadow, /etc/ssl/private), a socket or a program.
 #include "bundles.h"
 
-#include <array>
-
 namespace safe_exec {
 namespace {
 
@@ -16,30 +14,29 @@ namespace {
 
 
 // iconv(3)'s modules; what ends threads and unwinds stacks.
-constexpr auto kBasePaths = std::to_array<std::string_view>({MULTIARCH "/gconv", "/usr/lib64/gconv", "/etc/os-release", "/usr/lib/os-release"});
-constexpr auto kBaseLibraries = std::to_array<std::string_view>({"libgcc_s.so.1"});
+constexpr BundlePath kBasePaths[]{MULTIARCH "/gconv", "/usr/lib64/gconv", "/etc/os-release", "/usr/lib/os-release"};
+constexpr Name kBaseLibraries[]{"libgcc_s.so.1"};
 
 // getpwnam(3) and the like. Services that are asked through a socket need it in unix_sockets.
-constexpr auto kNssPaths = std::to_array<std::string_view>({"/etc/nsswitch.conf", "/etc/passwd", "/etc/group"});
-constexpr auto kNssLibraries = std::to_array<std::string_view>({"libnss_files.so.2", "libnss_compat.so.2", "libnss_systemd.so.2"});
+constexpr BundlePath kNssPaths[]{"/etc/nsswitch.conf", "/etc/passwd", "/etc/group"};
+constexpr Name kNssLibraries[]{"libnss_files.so.2", "libnss_compat.so.2", "libnss_systemd.so.2"};
 
 // getaddrinfo(3).
-constexpr auto kDnsPaths = std::to_array<std::string_view>({"/etc/nsswitch.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf",
-                                                            "/etc/gai.conf", "/etc/services", "/etc/protocols"});
-constexpr auto kDnsLibraries = std::to_array<std::string_view>({"libresolv.so.2", "libnss_dns.so.2", "libnss_files.so.2", "libnss_resolve.so.2",
-                                                                "libnss_myhostname.so.2", "libnss_mdns4_minimal.so.2"});
+constexpr BundlePath kDnsPaths[]{"/etc/nsswitch.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/services",
+                                 "/etc/protocols"};
+constexpr Name kDnsLibraries[]{"libresolv.so.2", "libnss_dns.so.2", "libnss_files.so.2", "libnss_resolve.so.2", "libnss_myhostname.so.2",
+                               "libnss_mdns4_minimal.so.2"};
 
 // Trusted certificates, and the settings and modules of OpenSSL and GnuTLS. No private key lies there.
-constexpr auto kTlsPaths = std::to_array<std::string_view>(
-    {"/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/usr/lib/ssl", "/usr/share/ca-certificates",
-     "/usr/local/share/ca-certificates", "/etc/pki/tls/certs", "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust/extracted",
-     "/etc/ca-certificates/extracted", "/etc/crypto-policies", "/etc/gnutls", MULTIARCH "/ossl-modules", "/usr/lib64/ossl-modules",
-     MULTIARCH "/engines-3"});
+constexpr BundlePath kTlsPaths[]{
+    "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/usr/lib/ssl", "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates", "/etc/pki/tls/certs", "/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust/extracted",
+    "/etc/ca-certificates/extracted", "/etc/crypto-policies", "/etc/gnutls", MULTIARCH "/ossl-modules", "/usr/lib64/ossl-modules",
+    MULTIARCH "/engines-3"};
 
-constexpr auto kTzPaths = std::to_array<std::string_view>({"/usr/share/zoneinfo", "/etc/localtime", "/etc/timezone"});
-constexpr auto kTermPaths = std::to_array<std::string_view>({"/usr/share/terminfo", "/usr/lib/terminfo", "/lib/terminfo", "/etc/terminfo"});
-constexpr auto kLocalePaths = std::to_array<std::string_view>(
-    {"/usr/lib/locale", "/usr/share/locale", "/etc/locale.alias", MULTIARCH "/gconv", "/usr/lib64/gconv"});
+constexpr BundlePath kTzPaths[]{"/usr/share/zoneinfo", "/etc/localtime", "/etc/timezone"};
+constexpr BundlePath kTermPaths[]{"/usr/share/terminfo", "/usr/lib/terminfo", "/lib/terminfo", "/etc/terminfo"};
+constexpr BundlePath kLocalePaths[]{"/usr/lib/locale", "/usr/share/locale", "/etc/locale.alias", MULTIARCH "/gconv", "/usr/lib64/gconv"};
 
 }  // namespace
 

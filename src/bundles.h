@@ -5,13 +5,16 @@
 #include <span>
 #include <string_view>
 
+#include "inline_text.h"
 #include "model.h"
 
 namespace safe_exec {
 
+using BundlePath = InlineText<47>;
+
 struct BundleFiles {
-  std::span<const std::string_view> paths;      // files, or directories with all below; absent ones are left out
-  std::span<const std::string_view> libraries;  // by the name that the loader searches for
+  std::span<const BundlePath> paths;  // files, or directories with all below; absent ones are left out
+  std::span<const Name> libraries;    // by the name that the loader searches for
 };
 [[nodiscard]] BundleFiles bundle_files(Bundle bundle) noexcept;
 

@@ -65,6 +65,10 @@ void refuse_unknown(const Item& item, std::string_view what, std::string_view na
   refuse(item, std::move(problem), at);
 }
 
+void refuse_unknown(const Item& item, std::string_view what, std::string_view name, std::span<const Name> candidates, At at) {
+  refuse_unknown(item, what, name, std::vector<std::string_view>(candidates.begin(), candidates.end()), at);
+}
+
 Error from_parse_error(json::ParseError problem, ErrorCode code) {
   Error error;
   error.code = code;
@@ -170,7 +174,7 @@ std::vector<std::string> read_strings(const Item& array, std::size_t least) {
   return out;
 }
 
-std::size_t read_choice(const Item& item, std::span<const std::string_view> names) {
+std::size_t read_choice(const Item& item, std::span<const Name> names) {
   expect_kind(item, json::Kind::string);
   const auto found = std::find(names.begin(), names.end(), item.node->text);
   if (found == names.end()) refuse_unknown(item, "value", item.node->text, names, At::value);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "inline_text.h"
 #include "json.h"
 #include "model.h"
 
@@ -48,6 +49,8 @@ enum class At : std::uint8_t { value, key };
 // message: "unknown KIND"; candidates: what would have been known.
 [[noreturn]] void refuse_unknown(const Item& item, std::string_view what, std::string_view name,
                                  std::span<const std::string_view> candidates, At at);
+[[noreturn]] void refuse_unknown(const Item& item, std::string_view what, std::string_view name,
+                                 std::span<const Name> candidates, At at);
 [[nodiscard]] Error from_parse_error(json::ParseError problem, ErrorCode code);
 // A value as a message shows it: its kind, and its text when it is short.
 [[nodiscard]] std::string describe_value(const Item& item);
@@ -63,10 +66,10 @@ void expect_kind(const Item& item, json::Kind kind);
 [[nodiscard]] std::vector<Item> elements(const Item& array, std::size_t least = 0);
 [[nodiscard]] std::vector<Item> members(const Item& object);
 [[nodiscard]] std::vector<std::string> read_strings(const Item& array, std::size_t least);
-[[nodiscard]] std::size_t read_choice(const Item& item, std::span<const std::string_view> names);
+[[nodiscard]] std::size_t read_choice(const Item& item, std::span<const Name> names);
 
 template <class Enum>
-[[nodiscard]] Enum read_enum(const Item& item, std::span<const std::string_view> names) {
+[[nodiscard]] Enum read_enum(const Item& item, std::span<const Name> names) {
   return static_cast<Enum>(read_choice(item, names));
 }
 

@@ -21,6 +21,7 @@
 
 #include "beneath.h"
 #include "confine/seccomp.h"
+#include "inline_text.h"
 #include "pattern.h"
 #include "supervise.h"
 
@@ -29,8 +30,8 @@ namespace {
 
 constexpr std::size_t kMaxBlocked = 20;
 // Files that every program looks for and does without.
-constexpr std::array<std::string_view, 6> kOftenAbsent{"/etc/ld.so.preload", "glibc-hwcaps", "/locale/", "/gconv/",
-                                                       "/etc/selinux", "/sys/fs/selinux"};
+constexpr std::array<Name, 6> kOftenAbsent{"/etc/ld.so.preload", "glibc-hwcaps", "/locale/", "/gconv/",
+                                           "/etc/selinux", "/sys/fs/selinux"};
 
 bool holds(const Outcome& outcome, Layer layer) {
   const auto found = std::ranges::find(outcome.layers, layer, &LayerStatus::layer);
@@ -150,7 +151,7 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
       return out;
     case ENOENT:
       if (!minimal_root || seen.path.empty() || is_granted(plan, seen.path)) return out;
-      if (std::ranges::any_of(kOftenAbsent, [&](auto part) { return seen.path.find(part) != std::string::npos; })) return out;
+      if (std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; })) return out;
       out.layer = layer_name(Layer::mount_namespace);
       out.hint = "not granted, so it is not there for the command";
       return out;

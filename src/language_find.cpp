@@ -3,13 +3,13 @@
 #include "language_find.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <optional>
 #include <utility>
 
+#include "inline_text.h"
 #include "suggest.h"
 
 namespace safe_exec {
@@ -47,7 +47,14 @@ struct Primary {
   Sort sort;
 };
 
-constexpr auto kPrimaries = std::to_array<Primary>({
+struct KnownPrimary {
+  Name name;
+  Name canonical;
+  Argument argument;
+  Sort sort;
+};
+
+constexpr KnownPrimary kPrimaries[]{
     {"-maxdepth", "-maxdepth", Argument::depth, Sort::global},
     {"-mindepth", "-mindepth", Argument::depth, Sort::global},
     {"-depth", "-depth", Argument::none, Sort::global},
@@ -104,7 +111,7 @@ constexpr auto kPrimaries = std::to_array<Primary>({
     {"-ls", "-ls", Argument::none, Sort::test},
     {"-prune", "-prune", Argument::none, Sort::test},
     {"-quit", "-quit", Argument::none, Sort::test},
-});
+};
 
 bool is_one_of(char c, std::string_view set) {
   return set.find(c) != std::string_view::npos;
@@ -122,9 +129,10 @@ std::optional<Primary> newer_primary(std::string_view name) {
 }
 
 std::optional<Primary> find_primary(std::string_view name) {
-  const auto* known =
-      std::find_if(kPrimaries.begin(), kPrimaries.end(), [&](const Primary& primary) { return primary.name == name; });
-  return known == kPrimaries.end() ? newer_primary(name) : std::optional(*known);
+  for (const KnownPrimary& known : kPrimaries) {
+    if (known.name == name) return Primary{known.name, known.canonical, known.argument, known.sort};
+  }
+  return newer_primary(name);
 }
 
 std::string_view without_sign(std::string_view text) {
@@ -206,20 +214,9 @@ bool is_date(std::string_view text) {
 }
 
 bool is_regex_syntax(std::string_view text) {
-  constexpr std::array<std::string_view, 13> kNames{"findutils-default",
-                                                    "emacs",
-                                                    "gnu-awk",
-                                                    "grep",
-                                                    "posix-awk",
-                                                    "awk",
-                                                    "posix-basic",
-                                                    "posix-egrep",
-                                                    "egrep",
-                                                    "posix-extended",
-                                                    "posix-minimal-basic",
-                                                    "sed",
-                                                    "ed"};
-  return std::find(kNames.begin(), kNames.end(), text) != kNames.end();
+  static constexpr Name kNames[]{"findutils-default", "emacs", "gnu-awk", "grep", "posix-awk", "awk", "posix-basic",
+                                 "posix-egrep", "egrep", "posix-extended", "posix-minimal-basic", "sed", "ed"};
+  return std::find(std::begin(kNames), std::end(kNames), text) != std::end(kNames);
 }
 
 // printf's escapes and directives. What find does not know it would print with a warning, and so is refused.
@@ -365,7 +362,7 @@ class ExpressionReader {
     }
     if (word[0] != '-') return problem(DenialCode::operand_invalid, "an operator where it joins two tests");
     std::vector<std::string> names;
-    for (const Primary& primary : kPrimaries) names.emplace_back(primary.name);
+    for (const KnownPrimary& primary : kPrimaries) names.emplace_back(primary.name);
     return problem(DenialCode::option_not_allowed,
                    "a test, an operator or an action that only prints (nothing that executes, deletes or writes)",
                    nearest_name(word, names));

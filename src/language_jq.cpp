@@ -3,12 +3,13 @@
 #include "language_jq.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "inline_text.h"
 #include "suggest.h"
 
 namespace safe_exec {
@@ -33,20 +34,18 @@ constexpr std::string_view kFunctions =
     "strflocaltime strftime strings strptime sub tan tanh test tgamma to_entries toarray todate todateiso8601 "
     "tojson tonumber tostream tostring transpose trim trimstr trunc truncate_stream type unique unique_by until "
     "utf8bytelength values walk while with_entries y0 y1 yn ";
-constexpr auto kLiterals = std::to_array<std::string_view>({"true", "false", "null"});
-constexpr auto kFormats = std::to_array<std::string_view>(
-    {"@base32", "@base32d", "@base64", "@base64d", "@csv", "@html", "@json", "@sh", "@text", "@tsv", "@uri", "@urid"});
-constexpr auto kKeywords =
-    std::to_array<std::string_view>({"and", "as", "break", "catch", "def", "elif", "else", "end", "foreach", "if",
-                                     "import", "include", "label", "module", "or", "reduce", "then", "try"});
-constexpr auto kOperators = std::to_array<std::string_view>(  // longer ones first
-    {"?//=", "?//", "//=", "|=", "+=", "-=", "*=", "/=", "%=", "==", "!=", "<=",
-     ">=",   "//",  "|",   ",",  "=",  "<",  ">",  "+",  "-",  "*",  "/",  "%"});
-constexpr auto kComparisons = std::to_array<std::string_view>({"==", "!=", "<", "<=", ">", ">="});
-constexpr auto kUpdates = std::to_array<std::string_view>({"=", "|=", "+=", "-=", "*=", "/=", "%=", "//="});
+constexpr Name kLiterals[]{"true", "false", "null"};
+constexpr Name kFormats[]{"@base32", "@base32d", "@base64", "@base64d", "@csv", "@html",
+                          "@json",   "@sh",      "@text",   "@tsv",     "@uri", "@urid"};
+constexpr Name kKeywords[]{"and", "as", "break", "catch", "def", "elif", "else", "end", "foreach", "if",
+                           "import", "include", "label", "module", "or", "reduce", "then", "try"};
+constexpr Name kOperators[]{  // longer ones first
+    "?//=", "?//", "//=", "|=", "+=", "-=", "*=", "/=", "%=", "==", "!=", "<=",
+    ">=",   "//",  "|",   ",",  "=",  "<",  ">",  "+",  "-",  "*",  "/",  "%"};
+constexpr Name kComparisons[]{"==", "!=", "<", "<=", ">", ">="};
+constexpr Name kUpdates[]{"=", "|=", "+=", "-=", "*=", "/=", "%=", "//="};
 
-template <std::size_t N>
-bool is_in(const std::array<std::string_view, N>& names, std::string_view name) {
+bool is_in(std::span<const Name> names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 bool is_digit(char c) {
@@ -292,9 +291,8 @@ class FilterReader {
 
   // Not even as names of the filter's own: another arity of them is jq's.
   bool is_forbidden(std::string_view name) {
-    constexpr auto kForbidden =
-        std::to_array<std::string_view>({"env", "input", "inputs", "input_filename", "modulemeta", "get_search_list",
-                                         "get_jq_origin", "get_prog_origin", "ENV"});
+    static constexpr Name kForbidden[]{"env",           "input",           "inputs", "input_filename", "modulemeta", "get_search_list",
+                                       "get_jq_origin", "get_prog_origin", "ENV"};
     const bool forbidden = is_in(kForbidden, name) || name.starts_with("_");
     if (forbidden) refuse("a filter of its input alone (no env, input, inputs, input_filename, modules)");
     return forbidden;

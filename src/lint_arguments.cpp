@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "inline_text.h"
 #include "lint_node.h"
 #include "lint_tables.h"
 #include "refusal.h"
@@ -184,14 +185,14 @@ void docker_dangerous(const LintNode& in) {
 std::string too_wide(const LintNode& in, const Type& type) {
   if (type.kind == Type::Kind::list) return type.of ? too_wide(in, *type.of) : std::string();
   if (type.kind != Type::Kind::regex) return {};
-  struct Probe { std::string_view text, what; };
+  struct Probe { Name text, what; };
   static constexpr std::array<Probe, 12> kProbes{{
       {"/", "a leading \"/\""}, {"/a", "a leading \"/\""}, {"/etc/passwd", "a leading \"/\""}, {"../x", "\"../\""},
       {"../../etc/passwd", "\"../\""}, {"a/../b", "\"../\""}, {"-x", "a leading \"-\""}, {"-1", "a leading \"-\""},
       {"--x=y", "a leading \"-\""}, {" ", "a blank"}, {"a b", "a blank"}, {"1 2", "a blank"}}};
   std::string out;
   for (const Probe& probe : kProbes) {
-    const bool alone_harmless = probe.what == "a blank" || probe.text[0] == '-';
+    const bool alone_harmless = probe.what == "a blank" || std::string_view(probe.text).starts_with('-');
     if (out.find(probe.what) != std::string::npos || (alone_harmless && out.empty())) continue;
     if (in.facts.patterns.full_match(type.text, probe.text) != PatternCache::Match::yes) continue;
     (out += out.empty() ? "" : ", ") += probe.what;

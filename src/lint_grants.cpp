@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "inline_text.h"
 #include "lint_node.h"
 #include "lint_tables.h"
 #include "pattern.h"
@@ -12,7 +13,7 @@
 namespace safe_exec {
 namespace {
 
-bool is_one_of(std::string_view text, std::span<const std::string_view> names) {
+bool is_one_of(std::string_view text, std::span<const Name> names) {
   return std::find(names.begin(), names.end(), text) != names.end();
 }
 
@@ -50,7 +51,7 @@ void write_and_exec(const LintNode& in) {
 void binary_not_root_owned(const LintNode& in) {
   if (!in.top()) return;
   if (in.command.trust == Trust::caller) in.report(in.node().place, "\"trust\": \"caller\" lets the caller's own programs be run");
-  static constexpr std::string_view kOthers[]{"/home", "/tmp", "/var/tmp", "/dev/shm", "/run/user", "/srv"};
+  static constexpr Name kOthers[]{"/home", "/tmp", "/var/tmp", "/dev/shm", "/run/user", "/srv"};
   for (const std::string& path : in.command.paths) {
     for (const std::string_view place : kOthers) {
       if (is_within(path, place)) in.report(in.node().place, path + " lies in " + std::string(place));
@@ -102,8 +103,8 @@ void no_description(const LintNode& in) {
   if (in.top() && in.node().description.empty()) in.report(in.node().place, "it has no description");
 }
 
-constexpr std::string_view kWideToRead[]{"/", "/etc", "/home", "/root", "/var", "/proc", "/sys", "/dev", "/run", "/boot", "/mnt", "/media"};
-constexpr std::string_view kSystem[]{"/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/boot", "/proc", "/sys", "/dev", "/var/lib"};
+constexpr Name kWideToRead[]{"/", "/etc", "/home", "/root", "/var", "/proc", "/sys", "/dev", "/run", "/boot", "/mnt", "/media"};
+constexpr Name kSystem[]{"/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/boot", "/proc", "/sys", "/dev", "/var/lib"};
 
 void look_at_root(const LintNode& in, const Root& root, bool writes, Place place) {
   const std::string path = in.facts.expand(root);
@@ -141,7 +142,7 @@ void exec_self_or_shell(const LintNode& in) {
   }
   const std::vector<Root>* exec = own(in, in.node().sandbox.exec, in.settings.exec);
   if (exec == nullptr) return;
-  static constexpr std::string_view kPrograms[]{"/", "/usr", "/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin", "/usr/local"};
+  static constexpr Name kPrograms[]{"/", "/usr", "/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin", "/usr/local"};
   for (const Root& root : *exec) {
     const std::string path = in.facts.expand(root);
     const std::string name = base_name(path);

@@ -8,9 +8,9 @@
 namespace safe_exec {
 namespace {
 
-using Names = std::span<const std::string_view>;
+using Names = std::span<const Name>;
 
-constexpr std::string_view kInterpreters[]{
+constexpr Name kInterpreters[]{
     "ash",    "awk",     "bash",    "bc",      "bun",      "busybox", "cargo",  "cmake",    "cpan",    "csh",    "dash",
     "deno",   "elvish",  "emacs",   "erl",     "ex",       "expect",  "fish",   "gawk",     "gdb",     "ghci",   "gmake",
     "go",     "gradle",  "groovy",  "guile",   "iex",      "ipython", "irb",    "java",     "jjs",     "jshell", "julia",
@@ -21,14 +21,14 @@ constexpr std::string_view kInterpreters[]{
     "ruby",   "rview",   "rvim",    "scons",   "sh",       "sqlite3",    "tclsh",    "toybox",  "ts-node", "tsx",
     "vi",     "view",    "vim",     "vimdiff", "wish",     "yarn",    "zsh"};
 
-constexpr std::string_view kWrappers[]{
+constexpr Name kWrappers[]{
     "at",      "batch",   "bwrap",   "capsh",    "chroot",     "chrt",    "cpulimit", "doas",     "entr",   "env",
     "fakeroot", "firejail", "flock", "gosu",     "ionice",     "logsave", "ltrace",   "nice",     "nohup",  "nsenter",
     "numactl", "parallel", "pkexec", "prlimit",  "rlwrap",     "runuser", "script",   "setarch",  "setpriv", "setsid",
     "ssh",     "sshpass", "start-stop-daemon", "stdbuf", "strace", "su",   "sudo",     "systemd-run", "taskset", "time",
     "timeout", "torsocks", "tsocks", "unbuffer", "unshare",    "valgrind", "watch",    "xargs",    "xdotool", "xvfb-run"};
 
-constexpr std::string_view kGtfobins[]{
+constexpr Name kGtfobins[]{
     "ab",       "apt",      "apt-get",  "ar",        "aria2c",   "arp",      "aws",      "bconsole", "bundle",   "c89",
     "c99",      "certbot",  "check_by_ssh", "choom", "cobc",     "composer", "cowsay",   "cp",       "cpio",     "crash",
     "crontab",  "csplit",   "csvtool",  "curl",      "dd",       "dialog",   "dig",      "dmesg",    "dmsetup",  "dnf",
@@ -185,26 +185,26 @@ constexpr DangerousOption kOptions[]{
     {"git", "--work-tree", kReads, false},
 };
 
-constexpr std::string_view kFormats[]{"df", "docker", "findmnt", "gh", "helm", "ip", "journalctl", "kubectl", "lsblk",
-                                      "lscpu", "lsns", "ps", "systemctl", "loginctl", "timedatectl", "podman", "npm"};
+constexpr Name kFormats[]{"df", "docker", "findmnt", "gh", "helm", "ip", "journalctl", "kubectl", "lsblk",
+                          "lscpu", "lsns", "ps", "systemctl", "loginctl", "timedatectl", "podman", "npm"};
 
 constexpr OutputOperand kOutputs[]{{"uniq", 1},   {"cp", -1},  {"mv", -1},    {"ln", -1},   {"install", -1}, {"tee", 0},
                                    {"split", 1},  {"xxd", 1},  {"rsync", -1}, {"scp", -1},  {"touch", 0},    {"truncate", 0},
                                    {"mkdir", 0},  {"rm", 0},   {"rmdir", 0},  {"shred", 0}, {"objcopy", -1},
                                    {"dos2unix", 0}, {"unlink", 0}, {"chmod", -1}, {"chown", -1}};
 
-constexpr std::string_view kClients[]{"docker", "podman", "nerdctl", "kubectl", "oc", "crictl", "ctr", "lxc", "helm"};
-constexpr std::string_view kEscapes[]{
+constexpr Name kClients[]{"docker", "podman", "nerdctl", "kubectl", "oc", "crictl", "ctr", "lxc", "helm"};
+constexpr Name kEscapes[]{
     "run",    "exec",     "cp",      "create",  "build",      "compose",      "start",        "attach",     "commit", "import",
     "load",   "plugin",   "swarm",   "buildx",  "debug",      "port-forward", "proxy",        "apply",      "edit",   "patch",
     "replace", "--config", "-H",     "--host",  "--context",  "--privileged", "-v",           "--volume",   "--mount", "--device",
     "--pid",  "--ipc",    "--net",   "--network", "--cap-add", "--security-opt", "--kubeconfig", "--server", "--token", "--as",
     "--as-group", "--insecure-skip-tls-verify", "--tlscacert"};
 
-constexpr std::string_view kSockets[]{"docker.sock", "containerd.sock", "podman.sock", "crio.sock", "buildkitd.sock",
-                                      "system_bus_socket", "/run/systemd/private", "/run/user/", "libvirt-sock", "snapd",
-                                      "lxd/unix.socket", "incus", "ssh-agent", "gnupg/S.", "mysqld.sock", ".s.PGSQL",
-                                      "/run/udev/control", "varlink", "dbus", "redis", "/run/crun"};
+constexpr Name kSockets[]{"docker.sock", "containerd.sock", "podman.sock", "crio.sock", "buildkitd.sock",
+                          "system_bus_socket", "/run/systemd/private", "/run/user/", "libvirt-sock", "snapd",
+                          "lxd/unix.socket", "incus", "ssh-agent", "gnupg/S.", "mysqld.sock", ".s.PGSQL",
+                          "/run/udev/control", "varlink", "dbus", "redis", "/run/crun"};
 
 bool has(Names names, std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 

@@ -5,6 +5,8 @@
 #include <span>
 #include <string_view>
 
+#include "inline_text.h"
+
 namespace safe_exec {
 
 // Programs that run code which stands in their arguments, files or input.
@@ -16,8 +18,8 @@ namespace safe_exec {
 
 enum class OptionDanger : std::uint8_t { executes, writes, reads };
 struct DangerousOption {
-  std::string_view program;  // empty: of any program
-  std::string_view option;
+  Name program;  // empty: of any program
+  Name option;
   OptionDanger danger;
   bool flag;  // dangerous even where it takes no value
 };
@@ -27,7 +29,7 @@ struct DangerousOption {
 
 // The operand that a program writes to: its index among the slots, -1 for the last.
 struct OutputOperand {
-  std::string_view program;
+  Name program;
   int slot;
 };
 [[nodiscard]] std::span<const OutputOperand> output_operands();

@@ -5,14 +5,16 @@
 #include <array>
 #include <cstddef>
 
+#include "inline_text.h"
+
 namespace safe_exec {
 namespace {
 
-constexpr std::array<std::string_view, 7> kErrorNames{
+constexpr std::array<Name, 7> kErrorNames{
     "usage", "request_invalid", "policy_invalid", "policy_untrusted", "sandbox_unavailable", "launch_failed",
     "internal"};
 
-constexpr std::array<std::string_view, kDenialCodeCount> kDenialNames{
+constexpr std::array<Name, kDenialCodeCount> kDenialNames{
     "command_not_allowed", "binary_not_found", "binary_untrusted", "binary_changed", "subcommand_not_allowed",
     "subcommand_missing", "option_not_allowed", "option_value_invalid", "option_value_missing", "option_repeated",
     "option_missing", "option_after_operand", "operand_invalid", "too_many_operands", "too_few_operands",
@@ -20,14 +22,14 @@ constexpr std::array<std::string_view, kDenialCodeCount> kDenialNames{
     "path_wrong_kind", "env_not_allowed", "cwd_not_allowed", "stdin_not_allowed", "shell_syntax", "rate_limited",
     "rule_denies", "needs_approval", "pattern_limit"};
 
-constexpr std::array<std::string_view, kLayerCount> kLayerNames{
+constexpr std::array<Name, kLayerCount> kLayerNames{
     "no_new_privs", "capabilities", "landlock", "seccomp", "user_namespace", "pid_namespace", "mount_namespace",
     "ipc_namespace", "uts_namespace", "limits", "descriptors", "environment", "tree_kill", "deny_paths"};
 
-constexpr std::array<std::string_view, 4> kStateNames{"enforced", "partial", "not_enforced", "off"};
+constexpr std::array<Name, 4> kStateNames{"enforced", "partial", "not_enforced", "off"};
 
 template <class Enum, std::size_t N>
-std::optional<Enum> find_name(const std::array<std::string_view, N>& names, std::string_view name) noexcept {
+std::optional<Enum> find_name(const std::array<Name, N>& names, std::string_view name) noexcept {
   for (std::size_t i = 0; i < N; ++i) {
     if (names[i] == name) return static_cast<Enum>(i);
   }

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "inline_text.h"
 #include "mutate.h"
 
 namespace safe_exec {
@@ -20,15 +21,15 @@ constexpr std::size_t kMaxRoots = 3;
 
 // Options that, before or behind a subcommand, have made programs read other configuration, other directories or other
 // hosts (git, docker, systemctl, tar, curl, npm).
-constexpr std::array<std::array<std::string_view, 2>, 9> kGlobals{{
+constexpr std::array<std::array<Name, 2>, 9> kGlobals{{
     {"-c", "safe.exec=mutant"}, {"--config", "/nonexistent"}, {"--config=/nonexistent", ""}, {"-C", "/"},
     {"-H", "tcp://127.0.0.1:1"}, {"--git-dir=/nonexistent", ""}, {"--exec-path=/nonexistent", ""}, {"-f", "/etc/passwd"},
     {"--context", "x"},
 }};
 
 // Never the name of anything, and those that execute, write or read in some program.
-constexpr std::array<std::string_view, 8> kAppended{"--safe-exec-mutant", "--safe-exec-mutant=x", "--output=x", "--exec=x",
-                                                    "--pre=x",            "--upload-pack=x",      "-exec",      "---"};
+constexpr std::array<Name, 8> kAppended{"--safe-exec-mutant", "--safe-exec-mutant=x", "--output=x", "--exec=x",
+                                        "--pre=x",            "--upload-pack=x",      "-exec",      "---"};
 
 bool has_name(const Node& node, std::string_view name) {
   return std::any_of(node.options.begin(), node.options.end(), [&](const Option& option) {
@@ -329,7 +330,8 @@ class Maker {
   }
 
   void prepend() {
-    for (const auto& [name, value] : kGlobals) {
+    for (const auto& [global, value] : kGlobals) {
+      const std::string_view name = global;
       if (is_listed(name.substr(0, name.find('=')))) continue;
       Argv tokens{std::string(name)};
       if (!value.empty()) tokens.emplace_back(value);

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <span>
 
+#include "inline_text.h"
 #include "suggest.h"
 
 namespace safe_exec {
@@ -25,9 +26,9 @@ constexpr unsigned kAll = kCommand | kPolicy | kFiles | bit(Verb::policy_schema)
 
 struct VerbRow {
   Verb verb;
-  std::string_view first, second;  // the words
-  std::string_view usage;
-  std::string_view help;
+  Name first, second;  // the words
+  InlineText<63> usage;
+  InlineText<79> help;
 };
 
 constexpr std::array<VerbRow, 11> kVerbs{{
@@ -52,11 +53,11 @@ enum class Key : std::uint8_t {
 
 struct OptionRow {
   Key key;
-  std::string_view name;
-  std::string_view value;  // empty: a flag
+  Name name;
+  Name value;  // empty: a flag
   unsigned verbs;
   bool repeats;
-  std::string_view help;
+  InlineText<143> help;
 };
 
 constexpr std::array<OptionRow, 27> kOptions{{
@@ -138,7 +139,7 @@ Expected<std::pair<std::string, std::string>> assignment(std::string_view name, 
 }
 
 Expected<Output> parse_output(Verb verb, std::string_view text) {
-  struct Row { std::string_view name; Output output; unsigned verbs; };
+  struct Row { Name name; Output output; unsigned verbs; };
   static constexpr std::array<Row, 8> kOutputs{{
       {"json", Output::json, kAll},
       {"pretty", Output::pretty, kCommand},

@@ -8,14 +8,15 @@
 #include <utility>
 
 #include "digest.h"
+#include "inline_text.h"
 #include "policy_loader.h"
 
 namespace safe_exec {
 namespace {
 
 constexpr std::size_t kMaxIncludeDepth = 8;
-constexpr std::array<std::string_view, kNamedCount> kNamedKeys{"variables", "types", "option_sets", "commands"};
-constexpr std::array<std::string_view, kNamedCount> kNamedWords{"variable", "type", "option set", "command"};
+constexpr std::array<Name, kNamedCount> kNamedKeys{"variables", "types", "option_sets", "commands"};
+constexpr std::array<Name, kNamedCount> kNamedWords{"variable", "type", "option set", "command"};
 
 // One policy.json and what came with it.
 struct File {

@@ -4,22 +4,23 @@
 #include <utility>
 
 #include "grammar.h"
+#include "inline_text.h"
 #include "language.h"
 #include "policy_loader.h"
 
 namespace safe_exec {
 namespace {
 
-constexpr std::array<std::string_view, 7> kSyntaxNames{"gnu", "posix", "git", "pflag", "clap", "find", "raw"};
-constexpr std::array<std::string_view, 2> kSpellingNames{"joined", "separate"};
-constexpr std::array<std::string_view, 3> kVerdictNames{"allow", "ask", "deny"};
-constexpr std::array<std::string_view, 2> kSubcommandNames{"required", "optional"};
-constexpr std::array<std::string_view, 2> kTrustNames{"root", "caller"};
-constexpr std::array<std::string_view, 2> kExecByNames{"fd", "path"};
-constexpr std::array<std::string_view, 4> kEffectNames{"reads", "writes", "network", "executes"};
+constexpr std::array<Name, 7> kSyntaxNames{"gnu", "posix", "git", "pflag", "clap", "find", "raw"};
+constexpr std::array<Name, 2> kSpellingNames{"joined", "separate"};
+constexpr std::array<Name, 3> kVerdictNames{"allow", "ask", "deny"};
+constexpr std::array<Name, 2> kSubcommandNames{"required", "optional"};
+constexpr std::array<Name, 2> kTrustNames{"root", "caller"};
+constexpr std::array<Name, 2> kExecByNames{"fd", "path"};
+constexpr std::array<Name, 4> kEffectNames{"reads", "writes", "network", "executes"};
 
 using SlotField = Field<Slot, PolicyContext>;
-constexpr std::array<std::string_view, 2> kRoleNames{"timeout", "env"};
+constexpr std::array<Name, 2> kRoleNames{"timeout", "env"};
 constexpr std::array<SlotField, 9> kSlotFields{{
     {"name", [](PolicyContext&, const Item& value, Slot& out) { out.name = read_non_empty(value); }},
     {"type",

@@ -4,12 +4,13 @@
 #include <array>
 #include <utility>
 
+#include "inline_text.h"
 #include "policy_loader.h"
 
 namespace safe_exec {
 namespace {
 
-constexpr std::array<std::string_view, 2> kSpellingNames{"joined", "separate"};
+constexpr std::array<Name, 2> kSpellingNames{"joined", "separate"};
 constexpr std::int64_t kMaxRepeats = kMaxTokens;
 
 bool is_alphanumeric(char c) noexcept {

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "inline_text.h"
 #include "language.h"
 #include "policy_loader.h"
 #include "value.h"
@@ -10,11 +11,11 @@
 namespace safe_exec {
 namespace {
 
-constexpr std::array<std::string_view, 3> kRequirementNames{"require", "prefer", "off"};
-constexpr std::array<std::string_view, 3> kProcNames{"none", "own", "all"};
-constexpr std::array<std::string_view, 2> kTmpNames{"none", "private"};
-constexpr std::array<std::string_view, 2> kSyscallProfiles{"default", "jit"};
-constexpr std::array<std::string_view, 7> kBundleNames{"base", "nss", "dns", "tls", "tz", "term", "locale"};
+constexpr std::array<Name, 3> kRequirementNames{"require", "prefer", "off"};
+constexpr std::array<Name, 3> kProcNames{"none", "own", "all"};
+constexpr std::array<Name, 2> kTmpNames{"none", "private"};
+constexpr std::array<Name, 2> kSyscallProfiles{"default", "jit"};
+constexpr std::array<Name, 7> kBundleNames{"base", "nss", "dns", "tls", "tz", "term", "locale"};
 constexpr std::int64_t kMaxLimit = 2147483647;   // what poll(2) and int can hold
 constexpr std::int64_t kMaxCapture = 256 << 20;  // captured output is held in memory
 
@@ -84,7 +85,7 @@ void read_exec(PolicyContext& context, const Item& item, Sandbox& out) {
 }
 
 void read_network(PolicyContext& context, const Item& item, Sandbox& out) {
-  static constexpr std::array<std::string_view, 4> kNames{"none", "connect_tcp", "loopback", "host"};
+  static constexpr std::array<Name, 4> kNames{"none", "connect_tcp", "loopback", "host"};
   Network network;
   if (item.is(json::Kind::object)) {
     static constexpr std::array<Field<Network, PolicyContext>, 1> kFields{{

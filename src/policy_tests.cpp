@@ -4,13 +4,14 @@
 #include <array>
 #include <unordered_set>
 
+#include "inline_text.h"
 #include "policy_loader.h"
 
 namespace safe_exec {
 namespace {
 
 constexpr std::string_view kSchema = "safe-exec/policy-tests/v1";
-constexpr std::array<std::string_view, 3> kExpectations{"allow", "ask", "deny"};
+constexpr std::array<Name, 3> kExpectations{"allow", "ask", "deny"};
 
 struct TestContext {};
 

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "inline_text.h"
 #include "language.h"
 #include "pattern.h"
 #include "policy_loader.h"
@@ -11,10 +12,10 @@
 namespace safe_exec {
 namespace {
 
-constexpr std::array<std::string_view, 5> kAccessNames{"stat", "read", "write", "create", "replace"};
-constexpr std::array<std::string_view, 3> kKindNames{"file", "dir", "any"};
-constexpr std::array<std::string_view, 9> kLanguageNames{"pathspec",    "git-rev",       "find",     "sed-print", "jq",
-                                                         "go-template", "journal-match", "sql-read", "command"};
+constexpr std::array<Name, 5> kAccessNames{"stat", "read", "write", "create", "replace"};
+constexpr std::array<Name, 3> kKindNames{"file", "dir", "any"};
+constexpr std::array<Name, 9> kLanguageNames{"pathspec",    "git-rev",       "find",     "sed-print", "jq",
+                                             "go-template", "journal-match", "sql-read", "command"};
 constexpr std::string_view kStartDir = "start_dir";
 constexpr std::int64_t kMaxInteger = std::int64_t{1} << 53;
 constexpr std::int64_t kDefaultListMax = 100;
@@ -387,7 +388,7 @@ void read_variable(PolicyContext& context, const Item& item) {
             "\"" + variable.name + "\"", ""},
            At::key);
   }
-  static constexpr std::array<std::string_view, 1> kDir{"dir"};
+  static constexpr std::array<Name, 1> kDir{"dir"};
   static constexpr std::array<Field<Variable, PolicyContext>, 4> kFields{{
       {"type",
        [](PolicyContext&, const Item& value, Variable& out) { out.kind = read_enum<Variable::Kind>(value, kDir); }},

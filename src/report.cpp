@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "explain.h"
+#include "inline_text.h"
 #include "utf8.h"
 
 namespace safe_exec {
@@ -104,7 +105,7 @@ Json texts(const std::vector<std::string>& list) {
 
 // signal(7); the numbers are those of x86-64 and arm64, for which the program is built.
 std::string signal_name(int number) {
-  static constexpr std::array<std::string_view, 32> kNames{
+  static constexpr std::array<Name, 32> kNames{
       "",          "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
       "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
       "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
@@ -400,8 +401,8 @@ Json read_only_json(const Plan& plan) {
 }
 
 Json confinement_json(const Plan& plan) {
-  static constexpr std::array<std::string_view, 3> kProc{"none", "own", "all"};
-  static constexpr std::array<std::string_view, 7> kBundles{"base", "nss", "dns", "tls", "tz", "term", "locale"};
+  static constexpr std::array<Name, 3> kProc{"none", "own", "all"};
+  static constexpr std::array<Name, 7> kBundles{"base", "nss", "dns", "tls", "tz", "term", "locale"};
   Json bundles = Json::array();
   for (const Bundle bundle : plan.bundles) bundles.push_back(kBundles[static_cast<std::size_t>(bundle)]);
   Json layers = Json::object();

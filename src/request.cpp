@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "decode.h"
+#include "inline_text.h"
 #include "json.h"
 
 namespace safe_exec {
@@ -14,7 +15,7 @@ namespace {
 constexpr std::string_view kSchema = "safe-exec/request/v1";
 constexpr std::size_t kMaxMetaBytes = 4096;
 constexpr std::int64_t kMaxLimit = std::int64_t{1} << 53;
-constexpr std::array<std::string_view, 2> kEncodings{"utf8", "base64"};
+constexpr std::array<Name, 2> kEncodings{"utf8", "base64"};
 
 struct RequestContext {
   bool has_stdin = false;

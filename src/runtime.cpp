@@ -24,6 +24,7 @@
 #include "beneath.h"
 #include "bundles.h"
 #include "elf_file.h"
+#include "inline_text.h"
 #include "pattern.h"
 #include "trust.h"
 
@@ -47,13 +48,13 @@ constexpr const char* kLoaders[] = {"/lib64/ld64.so.1"};
 
 // ld.so(8), the multiarch directories of Debian, and the ones of musl.
 #if defined(__x86_64__)
-constexpr std::array<std::string_view, 7> kDefaultDirectories{
+constexpr std::array<Name, 7> kDefaultDirectories{
     "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
 #elif defined(__aarch64__)
-constexpr std::array<std::string_view, 7> kDefaultDirectories{
+constexpr std::array<Name, 7> kDefaultDirectories{
     "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
 #else
-constexpr std::array<std::string_view, 5> kDefaultDirectories{"/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
+constexpr std::array<Name, 5> kDefaultDirectories{"/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"};
 #endif
 
 Error failed(std::string message, int number = 0) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "inline_text.h"
 #include "language.h"
 #include "language_find.h"
 #include "language_jq.h"
@@ -422,34 +423,34 @@ bool allows_lines(const Type& type) {
 
 bool is_channel_variable(std::string_view name) {
   // Of those below: what only says how much is printed, who is named, or which of an application's own settings hold.
-  constexpr std::string_view kHarmless[]{
+  static constexpr Name kHarmless[]{
       "NODE_ENV",        "NODE_NO_WARNINGS",    "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
       "PYTHONUTF8",      "PYTHONFAULTHANDLER",  "CARGO_TERM_COLOR", "CARGO_INCREMENTAL",       "GIT_TERMINAL_PROMPT",
       "GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"};
   if (std::ranges::find(kHarmless, name) != std::end(kHarmless)) return false;
-  constexpr std::string_view kChannels[]{"LD_*",          "*PAGER",       "*FLAGS",       "LESS*",
-                                         "EDITOR",        "VISUAL",       "BROWSER",      "GIT_*",
-                                         "SSH_*",         "HOME",         "XDG_*",        "PATH",
-                                         "TMPDIR",        "TAR_OPTIONS",  "GREP_OPTIONS", "RIPGREP_CONFIG_PATH",
-                                         "CURL_HOME",     "*_proxy",      "SSL_*",        "KUBECONFIG",
-                                         "DOCKER_*",      "npm_config_*", "NODE_*",       "BASH_*",
-                                         "ENV",           "IFS",          "SHELLOPTS",    "PS4",
-                                         "PYTHON*",       "PERL*",        "RUBY*",        "JAVA_*",
-                                         "_JAVA_OPTIONS", "GCONV_PATH",   "LOCPATH",      "NLSPATH",
-                                         "TERMINFO",      "TERMCAP",      "TZDIR",        "POSIXLY_CORRECT",
-                                         "PS_FORMAT",     "SYSTEMD_*",    "DBUS_*",       "*_OPTS",
-                                         "*_OPTIONS",     "*_ADDOPTS",    "*_WRAPPER",    "*_LAUNCHER",
-                                         "RUSTC",         "RUSTDOC",      "CARGO_*",      "GOROOT",
-                                         "GOENV",         "GOTOOLCHAIN",  "GOPROXY",      "MAKEFILES",
-                                         "CMAKE_*",       "GCC_*",        "COMPILER_PATH", "CLASSPATH",
-                                         "OPENSSL_*",     "SSLKEYLOGFILE", "GLIBC_TUNABLES", "MALLOC_*",
-                                         "LUA_*",         "PHPRC",        "PHP_INI_*",    "DOTNET_*",
-                                         "PIP_*",         "YARN_*",       "GNUPGHOME",    "*_RSH",
-                                         "SVN_SSH",       "HGRCPATH",     "MAGIC",        "JQ_LIBRARY_PATH",
-                                         "ZDOTDIR",       "UNZIP",        "ZIPOPT",       "ZIPINFO",
-                                         "GZIP",          "XZ_DEFAULTS",  "XZ_OPT",       "BC_ENV_ARGS",
-                                         "VIMINIT",       "EXINIT",       "INPUTRC",      "WGETRC",
-                                         "PSQLRC",        "AWS_*",        "DEBUGINFOD_URLS", "HOSTALIASES"};
+  static constexpr Name kChannels[]{"LD_*",          "*PAGER",       "*FLAGS",       "LESS*",
+                                    "EDITOR",        "VISUAL",       "BROWSER",      "GIT_*",
+                                    "SSH_*",         "HOME",         "XDG_*",        "PATH",
+                                    "TMPDIR",        "TAR_OPTIONS",  "GREP_OPTIONS", "RIPGREP_CONFIG_PATH",
+                                    "CURL_HOME",     "*_proxy",      "SSL_*",        "KUBECONFIG",
+                                    "DOCKER_*",      "npm_config_*", "NODE_*",       "BASH_*",
+                                    "ENV",           "IFS",          "SHELLOPTS",    "PS4",
+                                    "PYTHON*",       "PERL*",        "RUBY*",        "JAVA_*",
+                                    "_JAVA_OPTIONS", "GCONV_PATH",   "LOCPATH",      "NLSPATH",
+                                    "TERMINFO",      "TERMCAP",      "TZDIR",        "POSIXLY_CORRECT",
+                                    "PS_FORMAT",     "SYSTEMD_*",    "DBUS_*",       "*_OPTS",
+                                    "*_OPTIONS",     "*_ADDOPTS",    "*_WRAPPER",    "*_LAUNCHER",
+                                    "RUSTC",         "RUSTDOC",      "CARGO_*",      "GOROOT",
+                                    "GOENV",         "GOTOOLCHAIN",  "GOPROXY",      "MAKEFILES",
+                                    "CMAKE_*",       "GCC_*",        "COMPILER_PATH", "CLASSPATH",
+                                    "OPENSSL_*",     "SSLKEYLOGFILE", "GLIBC_TUNABLES", "MALLOC_*",
+                                    "LUA_*",         "PHPRC",        "PHP_INI_*",    "DOTNET_*",
+                                    "PIP_*",         "YARN_*",       "GNUPGHOME",    "*_RSH",
+                                    "SVN_SSH",       "HGRCPATH",     "MAGIC",        "JQ_LIBRARY_PATH",
+                                    "ZDOTDIR",       "UNZIP",        "ZIPOPT",       "ZIPINFO",
+                                    "GZIP",          "XZ_DEFAULTS",  "XZ_OPT",       "BC_ENV_ARGS",
+                                    "VIMINIT",       "EXINIT",       "INPUTRC",      "WGETRC",
+                                    "PSQLRC",        "AWS_*",        "DEBUGINFOD_URLS", "HOSTALIASES"};
   return std::any_of(std::begin(kChannels), std::end(kChannels),
                      [&](std::string_view pattern) { return matches_name(pattern, name); });
 }

@@ -17,6 +17,8 @@
 #include <memory>
 #include <utility>
 
+#include "inline_text.h"
+
 namespace safe_exec {
 namespace {
 
@@ -24,7 +26,7 @@ constexpr std::string_view kPrefix = "safe-exec-";
 constexpr int kTries = 3;  // another safe-exec may take a new one for a dead one's
 // What systemd manages: beside a unit only systemd makes cgroups, but within a delegated unit everybody (its
 // CGROUP_DELEGATION, "two key design rules").
-constexpr std::string_view kUnits[] = {".service", ".scope", ".slice", ".socket", ".mount", ".swap"};
+constexpr Name kUnits[] = {".service", ".scope", ".slice", ".socket", ".mount", ".swap"};
 
 // A small file in one piece; empty when it cannot be read.
 std::string read_file(int directory, const char* name) {

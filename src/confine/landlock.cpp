@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "confine/failure.h"
+#include "inline_text.h"
 #include "pattern.h"
 
 namespace safe_exec::landlock {
@@ -25,7 +26,7 @@ constexpr int kNetPort = 2;           // LANDLOCK_RULE_NET_PORT
 struct Added {
   int abi;
   std::uint64_t fs, net, scoped;
-  const char* name;  // of what is not restricted without it
+  InlineText<39> name;  // of what is not restricted without it
 };
 constexpr Added kAdded[] = {
     {1, (1U << 13) - 1, 0, 0, "files"},                                      // 5.13
@@ -201,7 +202,7 @@ std::size_t attribute_size(int abi) noexcept { return abi < 4 ? 8 : abi < 6 ? 16
 std::string missing_in(int abi) {
   std::string text;
   for (const Added& added : kAdded) {
-    if (added.abi <= abi || added.abi == 2 || *added.name == '\0') continue;
+    if (added.abi <= abi || added.abi == 2 || added.name.empty()) continue;
     text += text.empty() ? "not restricted at this ABI: " : ", ";
     text += added.name;
   }

@@ -18,6 +18,7 @@
 
 #include "confine/failure.h"
 #include "confine/landlock.h"
+#include "inline_text.h"
 
 namespace safe_exec {
 namespace {
@@ -44,8 +45,8 @@ struct Entry {
 
 // What stays readable in /proc beside the processes: what free(1), ps(1), top(1) and uptime(1) ask, and what programs
 // size themselves by. The rest is the kernel's own affair and is covered.
-constexpr std::string_view kShown[] = {"cgroups", "cpuinfo", "diskstats", "filesystems", "loadavg", "meminfo", "mounts", "net", "self",
-                                       "stat", "swaps", "sys", "thread-self", "tty", "uptime", "version", "vmstat"};
+constexpr Name kShown[] = {"cgroups", "cpuinfo", "diskstats", "filesystems", "loadavg", "meminfo", "mounts", "net", "self",
+                           "stat", "swaps", "sys", "thread-self", "tty", "uptime", "version", "vmstat"};
 
 struct Cover {
   std::string name;  // in /proc
