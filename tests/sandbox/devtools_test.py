@@ -301,6 +301,51 @@ class Others(Tools):
             server.server_close()
         self.assertEqual(seen, ["/hello?x=1", "/hello", "/away"])
 
+    def test_npm_connects_to_the_registry_that_the_policy_names_and_to_no_other(self):
+        hits = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                hits.append(self.server.server_port)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"answer")
+
+            def log_message(self, *arguments):
+                pass
+
+        servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) for _ in range(2)]
+        registry, other = (server.server_port for server in servers)
+        for server in servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        # npm asks by node's http, which is asked here in its place: what the policies set for npm is set for node.
+        asks = """const ask = (get, options) => new Promise((done) => {
+          try { get(options, (r) => r.on('data', (d) => done('' + d))).on('error', (e) => done(e.message)); } catch (e) { done(e.message); } });
+        const [http, https, net, tls] = ['http', 'https', 'net', 'tls'].map(require), [good, bad] = process.argv.slice(1);
+        (async () => { for (const at of [[http.get, 'http://127.0.0.1:' + good], [http.get, 'http://127.0.0.1:' + bad], [http.get, 'http://localhost:' + good],
+                                         [https.get, 'https://127.0.0.1:' + bad], [http.get, {socketPath: '/tmp/x'}],
+                                         [http.get, {host: '127.0.0.1', port: bad, agent: new http.Agent({keepAlive: true})}],
+                                         [(o) => net.connect(o), +bad], [(o) => tls.connect(o), {host: '127.0.0.1', port: bad}]])
+          console.log(await ask(...at)); })();"""
+        try:
+            for shipped in ("readonly", "workspace"):
+                with open(os.path.join(SOURCE, "policy", shipped, "commands", "npm.json")) as f:
+                    npm = json.load(f)
+                for name in ("view", "outdated", "search", "dist-tag"):
+                    env = {**npm["env"], **npm["subcommands"][name]["env"]}
+                    self.assertEqual(env["npm_config_registry"], "https://registry.npmjs.org/")
+                    env = {**env, "npm_config_registry": "http://127.0.0.1:%d/" % registry, "CI": "1"}
+                    policy = self.policy({"node": {"path": "/usr/bin/node", "syntax": "raw", "operands": [{"name": "a", "type": {"text": [0, 9999], "multiline": True}, "count": [0, 9]}],
+                                                   "env": env, "limits": {"memory_mib": 0}, "sandbox": {"network": "host", "tmp": "private", "syscalls": "jit"}}})
+                    status, result = self.run_json(policy, ["node", "-e", asks, str(registry), str(other)])
+                    self.assertTrue(result["success"], result)
+                    self.assertEqual(result["stdout"].splitlines(), ["answer"] + ["only the registry of the policy is asked"] * 7, (shipped, name))
+        finally:
+            for server in servers:
+                server.shutdown()
+                server.server_close()
+        self.assertEqual(hits, [registry] * 8)
+
     def test_packages(self):
         self.assertIn("Status: install ok installed", self.stdout(["dpkg", "-s", "git"]))
         self.assertIn("/usr/bin/git", self.stdout(["dpkg", "-L", "git"]))

@@ -4,8 +4,8 @@ import re
 
 from common import directories, finish
 
-# Written in pieces, so that this file does not find itself.
-MACHINE = re.compile("/wo" r"rk/|/tmp/(?:bash_" r"jobs|claude)|\b(?:artifactory|nexus|registry|mirror|proxy)\.[a-z0-9-]+\.")
+# Written in pieces, so that this file does not find itself. The registry that npm itself asks by default is no machine of ours.
+MACHINE = re.compile("/wo" r"rk/|/tmp/(?:bash_" r"jobs|claude)|\b(?:artifactory|nexus|registry(?!\.npmjs\.org/)|mirror|proxy)\.[a-z0-9-]+\.")
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")
 NO_LEFTOVERS = ("src", "tests", "policy")
 LEFT_OUT = re.compile(r"^(?:\.git|build[^/]*)(?:/|$)|/__pycache__/")
