@@ -13,13 +13,14 @@ WATCHED = ("execve,execveat,?fork,?vfork,?open,openat,openat2,?creat,truncate,?u
            "mkdirat,?symlink,symlinkat,?link,linkat,?chmod,fchmodat,socket,connect")
 # Runs inside the box: [program and arguments as given, as rebuilt] a line; outcomes and what strace saw a line.
 DRIVER = r"""
-import json, subprocess, sys
+import json, resource, signal, subprocess, sys
 def run(argv):
-    try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=1)
-        return [done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")]
-    except subprocess.TimeoutExpired:
+    # Of processor time: another's load must not end what would have ended by itself.
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 2)))
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return [-999, "", ""]
+    return [done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")]
 for line in sys.stdin:
     given, rebuilt = json.loads(line)
     log = sys.argv[1] + "/log"
