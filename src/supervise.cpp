@@ -126,10 +126,18 @@ class Attempts {
   }
   [[nodiscard]] const std::string& no_network() const { return no_network_; }
 
-  // Landlock or a mount namespace has to hold, and what is required must not be missing from the start.
+  // Landlock or a mount namespace has to hold, and what is required must not be missing from the start. The host's network is
+  // never given in place of a loopback.
   [[nodiscard]] Expected<void> enough() const {
     if (!wanted_.landlock && !wanted_.namespaces.mount) {
       return tl::unexpected(neither());
+    }
+    if (plan_.network.kind == Network::Kind::loopback && !wanted_.namespaces.net && !wanted_.seccomp) {
+      Error error = launch_error(ErrorCode::sandbox_unavailable,
+                                 "a loopback of its own cannot be had, and without seccomp nothing refuses the host's", "layers", 0);
+      if (!no_network_.empty()) error.message += "; " + no_network_;
+      error.hint = "do not switch seccomp off in the policy, or allow network namespaces here";
+      return tl::unexpected(std::move(error));
     }
     for (const Layer layer : kNamespaceLayers) {
       const bool missing = requirement_of(plan_, layer) == Requirement::require && !holds(layer);
