@@ -35,6 +35,12 @@ std::int64_t field(std::string_view text, std::string_view name) {
   return at == std::string_view::npos ? 0 : ::strtoll(text.data() + at + name.size(), nullptr, 10);
 }
 
+// Of one of its threads; the first is the process itself.
+std::string name_of(pid_t pid, pid_t thread) {
+  const std::string name = std::to_string(pid);
+  return thread == pid ? name : name + "/task/" + std::to_string(thread);
+}
+
 std::int64_t pages_kib(std::int64_t pages) { return pages * (::sysconf(_SC_PAGESIZE) / 1024); }
 
 }  // namespace
@@ -75,12 +81,32 @@ void Census::add_children_of(pid_t pid, std::size_t parent) {
   }
 }
 
-void Census::read_memory(Member& member) const {
+bool Census::read_memory_of(pid_t thread, Member& member) const {
   std::array<char, 4096> buffer;
-  const std::string_view text = read_at(proc_.get(), std::to_string(member.pid) + "/statm", buffer);
-  if (text.empty()) return;
+  const std::string_view text = read_at(proc_.get(), name_of(member.pid, thread) + "/statm", buffer);
+  if (text.empty() || text[0] == '0') return false;
   char* at = buffer.data();
   for (std::int64_t* value : {&member.size, &member.resident, &member.shared}) *value = ::strtoll(at, &at, 10);
+  member.thread = thread;
+  return true;
+}
+
+// A first thread that has ended has no memory any more; that of the process is told by any other.
+void Census::read_memory(Member& member) const {
+  constexpr int kTries = 3;  // they may end, each when it has started the next
+  for (int i = 0; i < kTries && !read_memory_of(member.pid, member); ++i) {
+    const std::string task = std::to_string(member.pid) + "/task";
+    const int fd = ::openat(proc_.get(), task.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd < 0 ? nullptr : ::fdopendir(fd), ::closedir);
+    bool more = false;
+    while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
+      const auto thread = static_cast<pid_t>(::strtol(entry->d_name, nullptr, 10));
+      if (thread <= 0 || thread == member.pid) continue;
+      if (read_memory_of(thread, member)) return;
+      more = true;
+    }
+    if (!more) return;  // all of it has ended
+  }
 }
 
 void Census::walk() {
@@ -149,18 +175,23 @@ bool Census::bound_processes() {
 }
 
 // Anonymous and shared memory, a share of what is shared; what a file backs can be had back at any time.
-std::int64_t Census::exact_memory(const Member& member) const {
+std::int64_t Census::exact_memory(Member member) const {
+  constexpr int kTries = 3;  // the thread may end
   std::array<char, 4096> buffer;
-  errno = 0;
-  const std::string_view text = read_at(proc_.get(), std::to_string(member.pid) + "/smaps_rollup", buffer);
-  if (text.empty() && (errno == ENOENT || errno == ESRCH)) return 0;  // it ended meanwhile
-  if (text.empty()) return pages_kib(member.resident - member.shared);  // not for us to read: what all may
-  return field(text, "Pss_Anon:") + field(text, "Pss_Shmem:") + field(text, "SwapPss:");
+  for (int i = 0; i < kTries && member.thread != 0; ++i) {
+    errno = 0;
+    const std::string_view text = read_at(proc_.get(), name_of(member.pid, member.thread) + "/smaps_rollup", buffer);
+    if (!text.empty()) return field(text, "Pss_Anon:") + field(text, "Pss_Shmem:") + field(text, "SwapPss:");
+    if (errno != ENOENT && errno != ESRCH) break;
+    member = {.pid = member.pid};
+    read_memory(member);
+  }
+  return pages_kib(member.resident - member.shared);  // what all may read; nothing when it ended meanwhile
 }
 
 // A child of vfork(2) has its parent's memory until it executes.
 bool Census::shares_memory(const Member& one, const Member& other) const {
-  return one.size == other.size && ::syscall(SYS_kcmp, one.pid, other.pid, KCMP_VM, 0, 0) == 0;
+  return one.size == other.size && ::syscall(SYS_kcmp, one.thread, other.thread, KCMP_VM, 0, 0) == 0;
 }
 
 bool Census::is_over_memory(std::size_t& culprit) {

@@ -37,6 +37,7 @@ class Census {
  private:
   struct Member {
     pid_t pid = 0;
+    pid_t thread = 0;               // by which its memory is read: the first may have ended
     std::size_t parent = 0;         // index; its own: a child of the root
     std::int64_t tasks = 0, below = 0;  // below: tasks of all descendants and its own
     std::int64_t size = 0, resident = 0, shared = 0;  // pages
@@ -46,7 +47,8 @@ class Census {
   void add_children_of(pid_t pid, std::size_t parent);
   void read_children(const std::string& path, std::size_t parent);
   void read_memory(Member& member) const;
-  [[nodiscard]] std::int64_t exact_memory(const Member& member) const;
+  [[nodiscard]] bool read_memory_of(pid_t thread, Member& member) const;
+  [[nodiscard]] std::int64_t exact_memory(Member member) const;
   [[nodiscard]] bool shares_memory(const Member& one, const Member& other) const;
   [[nodiscard]] bool bound_processes();
   [[nodiscard]] bool is_over_memory(std::size_t& culprit);

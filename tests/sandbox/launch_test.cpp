@@ -1,11 +1,13 @@
 // Launches that work, streams, limits and endings, on the host as it is.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -313,6 +315,56 @@ TEST_CASE("launch: memory that processes share counts once, also while they all 
   CHECK_FALSE(over);
   CHECK(census.over_limit() == "");
   CHECK(census.looked());
+}
+
+namespace {
+
+void* stay(void*) {
+  for (;;) ::pause();
+}
+
+// Each thread ends when it has started the next.
+void* hop(void*) {
+  pthread_t next{};
+  (void)::usleep(1000);
+  while (::pthread_create(&next, nullptr, hop, nullptr) != 0) continue;
+  (void)::pthread_detach(next);
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("launch: memory counts, too, when the first thread of its process has ended") {
+  constexpr std::size_t kSize = 100 << 20;
+  for (void* (*const last)(void*) : {stay, hop}) {
+    const pid_t root = ::fork();
+    if (root == 0) {
+      (void)::setpgid(0, 0);
+      if (::fork() == 0) {
+        (void)::alarm(60);
+        void* memory = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) ::_exit(1);
+        ::memset(memory, 1, kSize);
+        pthread_t other{};
+        if (::pthread_create(&other, nullptr, last, nullptr) != 0) ::_exit(1);
+        ::pthread_detach(other);
+        ::syscall(SYS_exit, 0);
+      }
+      while (::wait(nullptr) > 0) continue;
+      ::_exit(0);
+    }
+    (void)::setpgid(root, root);
+    Census census(root, {50 * 1024, 0, false});
+    bool over = false;
+    for (int i = 0; i < 2000 && !over; ++i) {
+      (void)::usleep(2000);
+      over = census.look() && i >= 100;  // by then no first thread is left
+    }
+    CHECK(over);
+    CHECK(census.over_limit() == "memory");
+    (void)::kill(-root, SIGKILL);
+    (void)::waitpid(root, nullptr, 0);
+  }
 }
 
 TEST_CASE("launch: more processes than the limit are refused, for root as well") {
