@@ -104,6 +104,11 @@ class DenyWalker {
     for (const Covered::Match& match : matches) hold(match.path, held);
     return {held.begin(), held.end()};
   }
+  // Landlock looks for rules from a file up to the root, through mounts: what is mounted below a private /tmp, which may be
+  // written whole, could be read there whatever is granted around. Covers are mounts, and hold.
+  [[nodiscard]] bool in_own_tmp(const std::string& path) const {
+    return plan_.tmp == Tmp::private_dir && path.starts_with("/tmp/");
+  }
   [[nodiscard]] bool denies(const std::string& path) const {
     return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
   }
@@ -115,7 +120,7 @@ class DenyWalker {
     grant_ = &grant;
     base_ = path.size();
     matches_.clear();
-    coverable_ = grant.access > PathAccess::read;
+    coverable_ = grant.access > PathAccess::read || in_own_tmp(grant.path);
     const Globs below = relevant(globs_, path);
     if (below.empty() || clean_.contains(path)) return Seen::clean;
     const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
@@ -372,15 +377,21 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
   std::vector<Grant> made = walker.take();
   switch (seen) {
     case DenyWalker::Seen::clean: result.push_back(std::move(grant)); return true;
-    case DenyWalker::Seen::split:
+    case DenyWalker::Seen::split: {
+      auto matches = walker.take_matches();
+      if (matches.empty() && walker.in_own_tmp(grant.path)) {
+        problem = grant.path + " lies in the private /tmp, and what is denied in it cannot be covered";
+        return false;
+      }
       // Parents first: a minimal root is built in this order.
       std::sort(made.begin(), made.end(), [](const Grant& a, const Grant& b) { return a.path < b.path; });
       std::move(made.begin(), made.end(), std::back_inserter(result));
-      if (auto matches = walker.take_matches(); !matches.empty()) {
+      if (!matches.empty()) {
         std::vector<std::string> held = walker.held(matches);
         plan.covered.push_back({std::move(grant), std::move(matches), std::move(held)});
       }
       return true;
+    }
     case DenyWalker::Seen::closed: problem = grant.path + " cannot be listed"; return false;
     case DenyWalker::Seen::failed: problem = walker.problem(); return false;
   }

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 
-from harness import SANITIZED, SHELL, SandboxTest, main
+from harness import BINARY, SANITIZED, SHELL, SandboxTest, main
 
 NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
 USER = 12345
@@ -260,6 +261,31 @@ class Covered(SandboxTest):
                 self.assertEqual(f.read(), "hunter2\n" if expected else "new\n")
             with open(os.path.join(self.ws, ".env")) as f:
                 self.assertEqual(f.read(), "hunter2\n")
+
+    def test_what_is_only_read_stays_closed_below_a_tmp_of_the_commands_own(self):
+        # Landlock's rule for that /tmp holds for what is mounted below it too.
+        with tempfile.TemporaryDirectory(prefix="safe-exec-test-", dir="/tmp") as ws:
+            os.chmod(ws, 0o755)
+            os.mkdir(ws + "/sub")
+            for name, text in ((".env", "secret"), ("sub/.env", "secret"), ("a", "text"), ("sub/b", "text")):
+                with open(ws + "/" + name, "w") as f:
+                    f.write(text + "\n")
+            node = dict(SHELL, sandbox={"read": [ws], "exec": [], "tmp": "private", "layers": {"deny_paths": "require"}})
+            policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]})
+            script = ("cd %s; for f in .env sub/.env a sub/b; do read x <$f && echo $f $x; done; echo >a; echo >new; echo >.env; echo >/tmp/mine && echo wrote" % ws)
+            for options in ({}, {"preexec_fn": become_user}) if os.geteuid() == 0 else ({},):
+                if options:
+                    shutil.copy(BINARY, self.dir + "/safe-exec")
+                    os.chmod(self.dir, 0o755)
+                    options["executable"] = self.dir + "/safe-exec"
+                status, result = self.run_json(policy, ["dash", "-c", script], **options)
+                self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+                self.assertEqual(result["stdout"], "a text\nsub/b text\nwrote\n", result)
+            # What cannot be covered is not run beside.
+            os.symlink("a", ws + "/sub2.env")
+            policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/*.env"]})
+            status, result = self.run_json(policy, ["dash", "-c", script])
+            self.assertEqual((status, result["error"]["code"], result["error"]["step"]), (125, "sandbox_unavailable", "deny_paths"), result)
 
     def test_explain_names_what_is_covered(self):
         self.plant()
