@@ -401,7 +401,9 @@ void place_command(const ChildPlan& plan, Run& run) {
     fill_root(plan, run);
   }
   enter_cwd(plan);
-  call(SYS_umask, 077);
+  // What a command makes is the caller's as if he had run it; only what others may write is never made.
+  const long mask = call(SYS_umask, 077);
+  call(SYS_umask, (mask & 0777) | 022);
   call(SYS_unshare, CLONE_FS);  // from here on the command's alone; where it is refused, the reaper's too, who needs neither
   if (!plan.pid_namespace) {  // who sweeps must not wait for its turn behind a fork bomb; refused to ordinary users
     const sched_param first{1};
