@@ -261,7 +261,11 @@ class SlotFiller {
     return self_.refuse_value(std::move(failure), {slot.place, slot.name, token.argv_index}, token.text);
   }
 
-  Step too_many(const Operand& token) const {
+  Step too_many(const Operand& token) {
+    // A word that a slot needed and refused went to the next one; that is what there is to say.
+    for (std::size_t at = 0; at < places_.size(); ++at) {
+      if (places_[at].refusal && places_[at].taken.size() < needed(*places_[at].slot)) return too_few(at);
+    }
     std::size_t most = 0;
     for (const Filled& place : places_) most += rest_type(*place.slot) == nullptr ? place.slot->max : 0;
     const std::string here = title(self_.nodes_);
