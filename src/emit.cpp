@@ -117,12 +117,21 @@ class Emitter {
       refuse(operand.argv_index, operand.text, "it would be read as a subcommand of " + here(), node.place);
   }
 
+  // "-" alone is no option to any reader; what else it is, the policy says by naming it or by standard input.
+  static bool named_dash(const Operand& operand) {
+    if (operand.text != "-") return false;
+    if (operand.standard_input || operand.slot == nullptr) return operand.standard_input;
+    return std::ranges::any_of(operand.slot->types, [](const TypeRef& type) {
+      return type->kind == Type::Kind::literal && type->text == "-";
+    });
+  }
+
   // No "--" stands before this one: it must not be readable as an option.
   void add_unprotected(const Operand& operand) {
     const Node& node = *reading_.levels.back().node;
     // Where no word is read as an option, whatever one reads as is meant.
     const bool raw = reading_.levels.back().syntax.name == SyntaxName::raw || operand.expression;
-    const bool dash = operand.text.starts_with('-') && !(operand.text == "-" && operand.standard_input);
+    const bool dash = operand.text.starts_with('-') && !named_dash(operand);
     if (dash && !raw)
       refuse(operand.argv_index, operand.text, "an operand of " + here() + " does not begin with - here", node.place);
     add(operand.text);

@@ -251,6 +251,7 @@ class SlotFiller {
         return self_.refuse_value(std::move(value.error()), {place.slot->place, place.slot->name, -1}, text);
       }
       self_.grant_pending();
+      if (place.slot->implied) continue;
       place.taken.push_back({std::move(*value), -1, place.behind, standard_input, false, place.slot});
     }
     return {};

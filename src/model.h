@@ -168,6 +168,7 @@ struct Slot {
   std::vector<TypeRef> types;  // the first that accepts
   std::uint32_t min = 1, max = 1;
   std::vector<std::string> defaults;  // tokens used when nothing was given
+  bool implied = false;               // the program takes the default itself: granted, and not emitted
   std::vector<std::string> requires_options, excludes, replaced_by;  // option names
   bool dash = false;  // "-" means standard input
   WrapperRole as = WrapperRole::none;

@@ -95,6 +95,7 @@ class SlotComparer {
     if (own.dash && !base.dash) return "\"-\" means standard input, and in the base it does not";
     if (own.as != base.as) return "it does another thing for the command behind it than in the base";
     if (!base.defaults.empty() && own.defaults.empty() && own.min == 0) return "the base has a default for it";
+    if (own.implied != base.implied) return "\"implied\" is not the same in the base";
     if (!same_set(own.requires_options, base.requires_options)) return "\"requires\" is not the same in the base";
     if (!same_set(own.excludes, known(base.excludes))) return "\"excludes\" is not the same in the base";
     if (!same_set(own.replaced_by, known(base.replaced_by))) return "\"replaced_by\" is not the same in the base";

@@ -21,7 +21,7 @@ constexpr std::array<Name, 4> kEffectNames{"reads", "writes", "network", "execut
 
 using SlotField = Field<Slot, PolicyContext>;
 constexpr std::array<Name, 2> kRoleNames{"timeout", "env"};
-constexpr std::array<SlotField, 9> kSlotFields{{
+constexpr std::array<SlotField, 10> kSlotFields{{
     {"name", [](PolicyContext&, const Item& value, Slot& out) { out.name = read_non_empty(value); }},
     {"type",
      [](PolicyContext& c, const Item& value, Slot& out) {
@@ -45,6 +45,7 @@ constexpr std::array<SlotField, 9> kSlotFields{{
        else
          out.defaults.push_back(read_string(value));
      }},
+    {"implied", [](PolicyContext&, const Item& value, Slot& out) { out.implied = read_bool(value); }},
     {"requires", [](PolicyContext&, const Item& value, Slot& out) { out.requires_options = read_strings(value, 1); }},
     {"excludes", [](PolicyContext&, const Item& value, Slot& out) { out.excludes = read_strings(value, 1); }},
     {"replaced_by", [](PolicyContext&, const Item& value, Slot& out) { out.replaced_by = read_strings(value, 1); }},
@@ -88,6 +89,12 @@ Slot read_slot(PolicyContext& context, const Item& item) {
     refuse(*item.member("default"), {"the default does not fit \"count\"",
                                      "from " + std::to_string(slot.min) + " to " + std::to_string(slot.max) + " tokens",
                                      std::to_string(defaults), ""});
+  }
+  if (slot.implied && (defaults == 0 || slot.min > 0)) {
+    refuse(*item.member("implied"),
+           {"only a default that the program has itself can be left out", "\"default\" and a \"count\" from 0",
+            "no default, or an operand that must stand", ""},
+           At::key);
   }
   check_rest_slot(item, slot);
   bool path = false;

@@ -250,6 +250,8 @@ TEST_CASE("narrower: operands that could shift count as wider") {
       {"", slots(slot("w", word, few)), "-", ""},
       {"", slots(slot("w", word)), "/commands/c", "always has an operand w"},
       {"", slots(slot("w", word, R"("count": [0, 1], "default": "a")")), "/commands/c", "always has an operand"},
+      {slots(slot("w", word, R"("count": [0, 1], "default": "a", "implied": true)")), slots(slot("w", word, R"("count": [0, 1], "default": "a")")),
+       at + "/0", "\"implied\" is not the same"},
       {slots(slot("w", word) + "," + slot("n", number, few)), slots(slot("w", word) + "," + slot("n", number, many)), "-", ""},
       {slots(slot("n", number, few) + "," + slot("p", path, few)), slots(slot("n", R"({"int": [0, 99]})", few) + "," + slot("p", path, few)),
        at + "/0", "would take more"},
