@@ -41,7 +41,7 @@ struct MountOp {
   uint64_t landlock;      // tmpfs, proc: rights of the rule that is added for it
   bool recursive;         // bind
   bool beneath;           // target lies in another bind: no symlink may be met on the way
-  bool executed;          // bind: the program
+  bool executed;          // bind: the program; tmpfs: what is written there may be
 };
 
 struct Limit {

@@ -95,7 +95,8 @@ void mount_fresh(const ChildPlan& plan, const MountOp& op, size_t item) {
   const bool tmp = op.kind == MountOp::tmpfs;
   const Step step = tmp ? Step::mount_tmp : Step::mount_proc;
   const unsigned attributes =
-      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (tmp ? static_cast<unsigned>(op.attributes) : MOUNT_ATTR_RDONLY);
+      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (tmp && op.executed ? 0U : MOUNT_ATTR_NOEXEC) |
+      (tmp ? static_cast<unsigned>(op.attributes) : MOUNT_ATTR_RDONLY);
   const long tree =
       must(plan, new_filesystem(tmp ? "tmpfs" : "proc", tmp ? op.source : nullptr, op.inodes, attributes), step, item);
   if (tmp && op.attributes == 0) must(plan, call(SYS_fchmodat, tree, ".", 01777), step, item);

@@ -19,6 +19,7 @@
 #include "confine/failure.h"
 #include "confine/landlock.h"
 #include "inline_text.h"
+#include "pattern.h"
 
 namespace safe_exec {
 namespace {
@@ -326,6 +327,20 @@ class RootPlanner {
     });
   }
 
+  // Who executes what it writes elsewhere gains nothing by doing so in /tmp, where go test and many builds do.
+  bool executes_written() const {
+    const auto below_written = [&](const std::string& path) {
+      const auto holds = [&](const Grant& grant) {
+        return grant.origin == Origin::policy && grant.directory && grant.access > PathAccess::read && is_within(path, grant.path);
+      };
+      return std::ranges::any_of(plan_.grants, holds) ||
+             std::ranges::any_of(plan_.covered, [&](const Covered& covered) { return holds(covered.grant); });
+    };
+    return std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
+      return grant.executable && grant.origin == Origin::policy && below_written(grant.path);
+    });
+  }
+
   void emit_tmp(MountOp::Kind kind) {
     if (!own_tmp_) return;
     MountOp op{};
@@ -333,7 +348,10 @@ class RootPlanner {
     op.target = "tmp";
     op.source = keep(std::to_string(plan_.limits.tmp_mib) + "m");
     op.inodes = keep(std::to_string(plan_.limits.tmp_mib * kInodesPerMiB));  // 0 of either: not limited, tmpfs(5)
-    op.landlock = landlock::kWriteTree & options_.handled;
+    op.executed = executes_written();
+    std::uint64_t rights = landlock::kWriteTree;
+    if (op.executed) rights |= landlock::kExecute;
+    op.landlock = rights & options_.handled;
     op.beneath = root_.whole_root;
     root_.ops.push_back(op);
   }

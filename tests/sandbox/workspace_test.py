@@ -388,6 +388,18 @@ class Builds(Workspace):
         self.done("ninja", "-C", "build")
         self.assertIn("100% tests passed", self.done("ctest", "--test-dir", "build"))
 
+    def test_what_is_built_in_tmp_is_run_there_as_go_test_does_and_only_by_who_may_in_the_workspace(self):
+        self.write("ws/t.py", "import os, subprocess\nopen('/tmp/x', 'w').write('#!/bin/sh\\necho ran\\n')\nos.chmod('/tmp/x', 0o755)\n"
+                   "print(subprocess.run(['/tmp/x'], capture_output=True, text=True).stdout, end='')\n")
+        self.assertEqual(self.done("python3", "t.py"), "ran\n")
+        self.write("ws/.env", "A=b\n")  # what is covered changes nothing
+        self.assertEqual(self.done("python3", "t.py"), "ran\n")
+        for write, expected in (([], False), ([self.ws], True)):
+            policy = self.policy({"python3": {"path": "/usr/bin/python3", "syntax": "raw", "operands": [{"name": "a", "type": {"text": [0, 99]}}],
+                                              "sandbox": {"read": ["/usr", self.ws], "write": write, "exec": ["/usr/bin", "/bin", self.ws], "tmp": "private"}}})
+            status, result = self.run_json(policy, ["python3", "t.py"])
+            self.assertEqual((result["success"], "PermissionError" in result["stderr"]), (expected, not expected), result)
+
     def test_interpreters(self):
         self.write("ws/t.py", "import sys, json, os\nopen('out.txt', 'w').write(sys.argv[1])\nprint(json.dumps(os.listdir('/tmp')))\n")
         self.assertEqual(self.done("python3", "t.py", "--flag"), "[]\n")
