@@ -346,6 +346,23 @@ class Others(Tools):
                 server.server_close()
         self.assertEqual(hits, [registry] * 8)
 
+    def test_a_link_to_a_npmrc_changes_nothing_of_how_npm_asks(self):
+        self.write("ws/settings", "strict-ssl=false\ncafile=%s/ca.pem\nca=x\ngit=/usr/bin/node\nregistry=http://127.0.0.1:9/\n" % self.ws)
+        os.symlink("settings", os.path.join(self.ws, ".npmrc"))
+        self.write("ws/package.json", "{}")
+        told = {"strict-ssl": "true", "ca": "null", "cafile": "/nonexistent/ca.pem", "git": "/nonexistent/git", "registry": "https://registry.npmjs.org/"}
+        for shipped in ("readonly", "workspace"):
+            with open(os.path.join(SOURCE, "policy", shipped, "commands", "npm.json")) as f:
+                npm = json.load(f)
+            for name in ("view", "outdated", "search", "dist-tag"):
+                env = {**npm["env"], **npm["subcommands"][name]["env"]}
+                self.assertEqual({key: env["npm_config_" + key.replace("-", "_")] for key in told}, told, (shipped, name))
+        if shutil.which("npm", path="/usr/local/bin:/usr/bin"):  # what npm makes of it
+            env = {key: value for key, value in env.items() if isinstance(value, str)}
+            out = subprocess.run(["npm", "config", "get", *told], cwd=self.ws, env=dict(env, PATH="/usr/local/bin:/usr/bin:/bin", HOME="/nonexistent"),
+                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+            self.assertEqual(dict(line.split("=", 1) for line in out.split()), told)
+
     def test_packages(self):
         self.assertIn("Status: install ok installed", self.stdout(["dpkg", "-s", "git"]))
         self.assertIn("/usr/bin/git", self.stdout(["dpkg", "-L", "git"]))
