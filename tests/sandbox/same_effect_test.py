@@ -32,7 +32,6 @@ KNOWN = [re.compile(known) for known in (
     r"^/usr/bin/pstree (-a|--arguments)$", r"^/usr/bin/sqlite3 .*-stats",  # they show their own line, and what it took
     r"^/usr/bin/tar cvf x.tar src --exclude=",  # behind its operands tar refuses what stands before them anew
     r"^/usr/bin/zip .*-[ix] [*]",  # a list that would take the archive's name as well
-    r"^/usr/bin/rg (--files|-uu x|-uuu x|-u -u x)$",  # "." is added, so that standard input is not searched, and names begin with it
 )]
 A_BOX = 60
 # Without these the test would say nothing.
