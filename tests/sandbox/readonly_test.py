@@ -35,7 +35,7 @@ LINES = {
     "addr2line": ("addr2line -f -e prog 0x10", r"\?\?"),
     "apt": ("apt list bash", r"bash"),
     "apt-cache": ("apt-cache policy bash", r"bash:|^$"),
-    "ar": ("ar --version", r"GNU ar"),
+    "ar": ("ar t lib.a", r"^x\.o$"),
     "arch": ("arch", r"\w+"),
     "as": ("as --version", r"GNU assembler"),
     "base32": ("base32 -d b32.txt", r"hello"),
@@ -251,7 +251,7 @@ class ReadOnly(SandboxTest):
         return {
             "src/a.c": '#include <stdio.h>\n\nint main(void) {\n\tprintf("hello foobar\\n");\n\treturn 0;\n}\n',
             "src/b.c": "int foo;\n", "src/lib/c.py": "def foo():\n    return 1\n", "docs/x.md": "# Title\nfoo bar\n",
-            "tests/t.py": "import x\n", "a.txt": table, "b.txt": "a:1:x\nb:2:q\nd:4:z\n", "data.csv": "id,name,n\n1,foo,3\n2,bar,1\n",
+            "tests/t.py": "import x\n", "lib.a": "!<arch>\n%-16s%-12d%-6d%-6d%-8s%-10d`\nabc\n" % ("x.o/", 0, 0, 0, "100644", 4), "a.txt": table, "b.txt": "a:1:x\nb:2:q\nd:4:z\n", "data.csv": "id,name,n\n1,foo,3\n2,bar,1\n",
             "data.json": '{"a": {"b": [1, 2, 3]}, "name": "x"}\n', "dir1/f": "1\n", "dir2/f": "2\n", "node_modules/m/i.js": "x\n",
             "README.md": "# R\n", "list": "src/a.c\n", "-x": "dash\n", ".gitignore": "*.o\nnode_modules/\n",
             ".github/workflows/ci.yml": "on: push\n", "a.bin": bytes(range(256)), "b.bin": bytes(reversed(range(256))),
