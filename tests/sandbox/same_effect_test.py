@@ -27,6 +27,7 @@ KNOWN = [re.compile(known) for known in (
     r"^/usr/bin/git shortlog ",  # without a revision it would read its standard input
     r"^/usr/bin/git rev-parse .*--git-path=",  # git takes the path as a word, and prints what it does not know
     r"^/usr/bin/git checkout -b [^ ]*$",  # with -- git does not skip to write the index anew, as it was
+    r"^/usr/bin/git checkout -$",  # where no branch was before, as here, both fail, with other words
     r"^/usr/bin/git var -l",  # GIT_PAGER
     r"/(df|free|iostat|mpstat|ps|shuf|ss|uptime|vmstat|w)( |$)",  # what they show lives, and agrees by chance
     r"^/usr/bin/pstree (-a|--arguments)$", r"^/usr/bin/sqlite3 .*-stats",  # they show their own line, and what it took
