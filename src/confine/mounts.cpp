@@ -116,7 +116,9 @@ class RootPlanner {
   void collect(const Grant& grant, const struct stat& program) {
     if (!grant.fd || !grant.exists) return;
     const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
-    if (no_content && !options_.landlock) return;  // only Landlock keeps the content of a bind from the command
+    // Only Landlock keeps the content of a bind from the command, and not below a /tmp of its own, whose rule is for all beneath.
+    const bool in_tmp = plan_.tmp == Tmp::private_dir && grant.path.starts_with("/tmp/");
+    if (no_content && (!options_.landlock || in_tmp)) return;
     // A device is written through a read-only mount as well; only its file system is not.
     const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
     const Level level = writes ? Level::write : Level::read;

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import stat
+import tempfile
 
 from harness import SandboxTest, main
 
@@ -187,6 +188,18 @@ class Identity(SandboxTest):
         tool = self.write("bin/tool", b"\x7fELF", 0o777)
         status, result = self.run_json(self.policy({"tool": {"path": tool, "trust": "caller"}}), ["tool"])
         self.assertEqual((status, result["denied"]["code"]), (126, "binary_untrusted"))
+
+    def test_what_is_only_told_of_stays_shut_below_a_tmp_of_its_own(self):
+        """What may be read in /tmp by the rule for it is read beneath mounts in it as well."""
+        place = os.path.realpath(tempfile.mkdtemp(prefix="safe-exec-test-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, place)
+        with open(os.path.join(place, "told"), "w") as f:
+            f.write("content")
+        for tmp in ("private", "none"):
+            policy = self.policy({"cat": {"path": "/bin/cat", "sandbox": {"tmp": tmp},
+                                          "operands": [{"name": "f", "type": {"path": "stat", "within": [place]}, "count": [1, 3]}]}})
+            _, result = self.run_json(policy, ["cat", os.path.join(place, "told")])
+            self.assertEqual((result["outcome"]["type"], result["stdout"]), ("exited", ""), (tmp, result))
 
     def test_setuid_binaries_are_refused(self):
         tool = os.path.join(self.dir, "tool")
