@@ -267,7 +267,17 @@ void emit_checks(Assembler& out) {
 
   out.label("open_family");
   out.load_argument(0);
-  out.equal(16, "", "allow");  // AF_NETLINK: only NETLINK_ROUTE (0), which getaddrinfo(3) asks
+  out.equal(1, "allow");  // AF_UNIX
+  out.equal(16, "route");
+  // AF_INET, AF_INET6: for what else there is (SCTP, DCCP, UDP-Lite) the kernel loads a module when anybody asks for it.
+  out.load_argument(1);
+  out.put(BPF_ALU | BPF_AND | BPF_K, 0xF);  // SOCK_TYPE_MASK
+  out.put(BPF_JMP | BPF_JGE | BPF_K, 3, "deny");  // above SOCK_STREAM and SOCK_DGRAM
+  out.load_argument(2);
+  out.put(BPF_JMP | BPF_JGE | BPF_K, 2, "", "allow");                                // 0, IPPROTO_ICMP
+  for (const std::uint32_t protocol : {6U, 17U, 58U}) out.equal(protocol, "allow");  // IPPROTO_TCP, UDP, ICMPV6
+  out.equal(262, "allow", "deny");                                                   // IPPROTO_MPTCP
+  out.label("route");  // AF_NETLINK: only NETLINK_ROUTE (0), which getaddrinfo(3) asks
   out.load_argument(2);
   out.equal(0, "allow", "deny");
 
