@@ -104,11 +104,6 @@ class DenyWalker {
     for (const Covered::Match& match : matches) hold(match.path, held);
     return {held.begin(), held.end()};
   }
-  // Landlock looks for rules from a file up to the root, through mounts: what is mounted below a private /tmp, which may be
-  // written whole, could be read there whatever is granted around. Covers are mounts, and hold.
-  [[nodiscard]] bool in_own_tmp(const std::string& path) const {
-    return plan_.tmp == Tmp::private_dir && path.starts_with("/tmp/");
-  }
   [[nodiscard]] bool denies(const std::string& path) const {
     return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
   }
@@ -120,7 +115,7 @@ class DenyWalker {
     grant_ = &grant;
     base_ = path.size();
     matches_.clear();
-    coverable_ = grant.access > PathAccess::read || in_own_tmp(grant.path);
+    coverable_ = grant.access > PathAccess::read || in_own_tmp(plan_, grant.path);
     const Globs below = relevant(globs_, path);
     if (below.empty() || clean_.contains(path)) return Seen::clean;
     const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
@@ -379,7 +374,7 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
     case DenyWalker::Seen::clean: result.push_back(std::move(grant)); return true;
     case DenyWalker::Seen::split: {
       auto matches = walker.take_matches();
-      if (matches.empty() && walker.in_own_tmp(grant.path)) {
+      if (matches.empty() && in_own_tmp(plan, grant.path)) {
         problem = grant.path + " lies in the private /tmp, and what is denied in it cannot be covered";
         return false;
       }
@@ -399,6 +394,10 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
 }
 
 }  // namespace
+
+bool in_own_tmp(const Plan& plan, std::string_view path) noexcept {
+  return plan.tmp == Tmp::private_dir && path.starts_with("/tmp/");
+}
 
 Expected<LayerStatus> grant_around_denied(Plan& plan) {
   const auto asked = plan.layers.find(Layer::deny_paths);

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "evaluate.h"
@@ -24,6 +25,9 @@ namespace safe_exec {
 // enforced, or not_enforced with the reason when the walk did not finish; the error is sandbox_unavailable when
 // the plan requires the layer and it did not.
 [[nodiscard]] Expected<LayerStatus> grant_around_denied(Plan& plan);
+// Whether a path lies below a /tmp of the command's own. Landlock looks for rules from a file up to the root, through mounts:
+// that /tmp, which may be written whole, lets all be read that is mounted below it, whatever is granted. Covers are mounts, and hold.
+[[nodiscard]] bool in_own_tmp(const Plan& plan, std::string_view path) noexcept;
 
 // Files that create operands name and that do not exist yet: made now, O_EXCL|O_NOFOLLOW, so that there is an
 // inode to grant. Destruction removes those that were left untouched (still empty and never written).

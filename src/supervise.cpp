@@ -49,7 +49,6 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
   switch (step) {
     case Step::fork:
     case Step::unshare: return kNamespaceLayers;
-    case Step::loopback:  // Attempts::without_network
     case Step::uid_map: return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
     case Step::capabilities:  // AppArmor strips a new user namespace of its capabilities
       return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
@@ -68,7 +67,8 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::parent_check:
     case Step::subreaper:
     case Step::command_fork:
-    case Step::cgroup:  // Attempts::without_cgroup
+    case Step::cgroup:    // Attempts::without_cgroup
+    case Step::loopback:  // Attempts::without_network
     case Step::session:
     case Step::stdio:
     case Step::cwd:
@@ -121,8 +121,10 @@ class Attempts {
 
   // A network of its own is something that is granted: without it nothing is less confined.
   [[nodiscard]] bool without_network(std::string why) {
+    if (!wanted_.namespaces.net) return false;
     no_network_ = std::move(why);
-    return std::exchange(wanted_.namespaces.net, false);
+    wanted_.namespaces.net = false;
+    return true;
   }
   [[nodiscard]] const std::string& no_network() const { return no_network_; }
 

@@ -20,6 +20,7 @@
 #include "confine/landlock.h"
 #include "inline_text.h"
 #include "pattern.h"
+#include "resolve.h"
 
 namespace safe_exec {
 namespace {
@@ -117,8 +118,7 @@ class RootPlanner {
     if (!grant.fd || !grant.exists) return;
     const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
     // Only Landlock keeps the content of a bind from the command, and not below a /tmp of its own, whose rule is for all beneath.
-    const bool in_tmp = plan_.tmp == Tmp::private_dir && grant.path.starts_with("/tmp/");
-    if (no_content && (!options_.landlock || in_tmp)) return;
+    if (no_content && (!options_.landlock || in_own_tmp(plan_, grant.path))) return;
     // A device is written through a read-only mount as well; only its file system is not.
     const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
     const Level level = writes ? Level::write : Level::read;
@@ -309,8 +309,7 @@ class RootPlanner {
     op.minor = minor(found.st_dev);
     op.recursive = bind.directory;
     op.executed = bind.executed;
-    const bool in_tmp = own_tmp_ && path.starts_with("/tmp/");
-    op.beneath = cover(path) != nullptr || in_tmp;
+    op.beneath = cover(path) != nullptr || in_own_tmp(plan_, path);
     const bool written = bind.level == Level::write;
     if (written) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     else if (bind.directory) op.attributes = MOUNT_ATTR_NODEV;  // the rest is set for all of them at once

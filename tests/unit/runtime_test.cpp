@@ -27,6 +27,16 @@ using safe_exec::test::Scratch;
 
 UniqueFd path_fd(const std::string& path) { return UniqueFd(::open(path.c_str(), O_PATH | O_CLOEXEC)); }
 
+// A directory of exec.
+Grant programs_in(const std::string& directory) {
+  Grant grant;
+  grant.path = directory;
+  grant.fd = path_fd(directory);
+  grant.directory = grant.executable = true;
+  grant.origin = Origin::policy;
+  return grant;
+}
+
 void execute_as(Binary& binary, const std::string& program) {
   const UniqueFd fd = path_fd(program);
   REQUIRE(fd);
@@ -194,12 +204,7 @@ TEST_CASE("runtime: programs are not looked at where all directories of librarie
       whole.origin = Origin::policy;
       plan.grants.push_back(std::move(whole));
     }
-    Grant helpers;
-    helpers.path = scratch / "helpers";
-    helpers.fd = path_fd(helpers.path);
-    helpers.directory = helpers.executable = true;
-    helpers.origin = Origin::policy;
-    plan.grants.push_back(std::move(helpers));
+    plan.grants.push_back(programs_in(scratch / "helpers"));
     REQUIRE(add_runtime(plan));
     return plan;
   };
@@ -227,12 +232,7 @@ TEST_CASE("runtime: helpers bring their closures, a directory of them each file 
   }
   scratch.file("helpers/script", "#!/bin/sh\n", 0755);
   scratch.file("helpers/broken", "\177ELF" + std::string(60, 2), 0755);
-  Grant helpers;
-  helpers.path = scratch / "helpers";
-  helpers.fd = path_fd(helpers.path);
-  helpers.directory = helpers.executable = true;
-  helpers.origin = Origin::policy;
-  plan.grants.push_back(std::move(helpers));
+  plan.grants.push_back(programs_in(scratch / "helpers"));
   REQUIRE(add_runtime(plan));
   for (const std::string& library : listed(own_loader(), tar)) CHECK(named(plan, library) != nullptr);
   CHECK(plan.grants.size() < 30);
