@@ -160,7 +160,16 @@ void no_new_privileges(const ChildPlan& plan) {
   if (call(SYS_prctl, PR_GET_NO_NEW_PRIVS) != 1) fail(plan, -EPERM, Step::no_new_privs);
 }
 
-// What needs nothing of what is granted: the filter, which takes the kernel as long as all mounts, above all.
+// The kernel compiles the filter for as long as all mounts take, and is not interrupted: begun too soon, that would hold up the
+// reaper on the same processor. So it waits until the supervisor has nothing more to do, and a pipe is what it waits at because
+// its writer gives up the processor to the reader (a synchronous wake-up).
+void await_turn(const ChildPlan& plan) {
+  char turn;
+  while (call(SYS_read, plan.turn_fd, &turn, sizeof turn) == -EINTR) {
+  }
+}
+
+// What needs nothing of what is granted.
 void begin_command(const ChildPlan& plan, Run& run) {
   run.step = Step::cgroup;  // before anything can be taken that counts
   if (run.join) must(plan, call(SYS_write, plan.cgroup_processes, "0", 1), run.step);
@@ -177,6 +186,7 @@ void begin_command(const ChildPlan& plan, Run& run) {
   // shared until exec keeps it for good: a later command of this process may not generate code (launch.cpp refuses it).
   if (!plan.generated_code) call(SYS_prctl, kSetMdwe, kRefuseExecGain);
   run.step = Step::seccomp;  // it refuses most of what stands above
+  if (plan.filter != nullptr) await_turn(plan);
   if (plan.fallback_filter != nullptr) {
     plan.fallback_filter->filter[plan.own_pid].k = static_cast<uint32_t>(call(SYS_getpid));
     must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.fallback_filter), run.step);
@@ -388,6 +398,7 @@ void await_go(ChildPlan& plan) {
   await_change(plan, plan.go, kPreparing, Step::parent_check);
   if (plan.go == kAbandoned) give_up(plan);
   call(SYS_close, plan.lifeline_writer);
+  call(SYS_close, plan.turn_writer);
   if (!plan.pid_namespace) must(plan, call(SYS_faccessat, plan.proc_fd, "thread-self/children", R_OK), Step::subreaper);
   if (supervisor_gone(plan)) give_up(plan);  // or it was told to stop, and knows it
   if (plan.pid_max != nullptr) limit_processes(plan);

@@ -57,6 +57,7 @@ struct ChildPlan {
   // Read from the start, while the rest is still being prepared.
   uint32_t go;              // a Go, by the supervisor
   int report_fd;
+  int turn_fd, turn_writer;  // when there is something to read, or nobody who would write, the filter is loaded
   const char* uid_map;      // null: no user namespace
   const char* gid_map;
   unsigned long unshared;   // CLONE_NEW* flags of the namespaces that the reaper makes itself

@@ -66,11 +66,13 @@ Expected<void> open_streams(const Plan& plan, Launch& launch) {
 }
 
 Expected<void> open_reports(Launch& launch) {
-  if (!open_pipe(launch.report) || !open_pipe(launch.lifeline)) return failed("no pipe", "pipes");
+  if (!open_pipe(launch.report) || !open_pipe(launch.lifeline) || !open_pipe(launch.turn)) return failed("no pipe", "pipes");
   set_nonblocking(launch.report.read);
   launch.child.report_fd = launch.report.write.get();
   launch.child.lifeline_fd = launch.lifeline.read.get();
   launch.child.lifeline_writer = launch.lifeline.write.get();
+  launch.child.turn_fd = launch.turn.read.get();
+  launch.child.turn_writer = launch.turn.write.get();
   return {};
 }
 
@@ -349,6 +351,9 @@ Expected<void> release_launch(Launch& launch) {
   launch.in.read.reset();
   launch.lifeline.read.reset();
   launch.input.reset();
+  launch.turn.read.reset();
+  (void)!::write(launch.turn.write.get(), "", 1);  // fails when the reaper is gone, as the report will say
+  launch.turn.write.reset();
   return {};
 }
 

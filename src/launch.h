@@ -33,7 +33,7 @@ struct Launch {
   landlock::Ruleset ruleset;
   RootPlan root;
   LimitPlan limits;
-  Pipe out, err, in, report, lifeline, observed;
+  Pipe out, err, in, report, lifeline, turn, observed;
   UniqueFd input, proc;  // the command's stdin where it is no pipe; /proc for the sweep
   std::vector<sock_filter> filter;
   sock_fprog program{};
