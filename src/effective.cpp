@@ -31,6 +31,7 @@ void replace_env(std::vector<const EnvRule*>& env, const std::vector<EnvRule>& n
 void replace_limits(EffectiveLimits& limits, const Limits& nearer) {
   replace(limits.cpu_s, nearer.cpu_s);
   replace(limits.memory_mib, nearer.memory_mib);
+  if (nearer.data_mib) limits.data_mib = nearer.data_mib;
   replace(limits.processes, nearer.processes);
   replace(limits.file_mib, nearer.file_mib);
   replace(limits.tmp_mib, nearer.tmp_mib);

@@ -200,7 +200,7 @@ struct StdinRule {
 
 // Absent: not set here (inherited, then the built-in default).
 struct Limits {
-  std::optional<std::int64_t> cpu_s, memory_mib, processes, file_mib, tmp_mib, open_files;
+  std::optional<std::int64_t> cpu_s, memory_mib, data_mib, processes, file_mib, tmp_mib, open_files;
 };
 
 enum class Requirement : std::uint8_t { require, prefer, off };
@@ -428,6 +428,10 @@ struct StdinPlan {
 
 struct EffectiveLimits {  // 0: not limited
   std::int64_t cpu_s = 30, memory_mib = 512, processes = 100, file_mib = 64, tmp_mib = 64, open_files = 256;
+  std::optional<std::int64_t> data_mib = std::nullopt;
+
+  // What one process may reserve. Who takes too much is to be met by the count of the tree, and not told apart by luck.
+  [[nodiscard]] std::int64_t data() const { return data_mib.value_or(memory_mib * 2); }
 };
 
 // What no grant lets be written, whatever lies around it: with all below.

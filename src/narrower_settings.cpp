@@ -36,6 +36,7 @@ void compare_limits(Settings& out, const Effective& own, const Effective& base) 
   }
   more_limit(out, "cpu_s", own.limits.cpu_s, base.limits.cpu_s);
   more_limit(out, "memory_mib", own.limits.memory_mib, base.limits.memory_mib);
+  if (own.limits.data_mib || base.limits.data_mib) more_limit(out, "data_mib", own.limits.data(), base.limits.data());
   more_limit(out, "processes", own.limits.processes, base.limits.processes);
   more_limit(out, "file_mib", own.limits.file_mib, base.limits.file_mib);
   more_limit(out, "tmp_mib", own.limits.tmp_mib, base.limits.tmp_mib);

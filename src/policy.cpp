@@ -340,6 +340,7 @@ void take_smaller(Defaults& own, const Defaults& other) {
   const EffectiveLimits built_in;
   const Plan plan;
   take_smaller(own.limits.cpu_s, other.limits.cpu_s, built_in.cpu_s);
+  take_smaller(own.limits.data_mib, other.limits.data_mib, own.limits.memory_mib.value_or(built_in.memory_mib) * 2);
   take_smaller(own.limits.memory_mib, other.limits.memory_mib, built_in.memory_mib);
   take_smaller(own.limits.processes, other.limits.processes, built_in.processes);
   take_smaller(own.limits.file_mib, other.limits.file_mib, built_in.file_mib);

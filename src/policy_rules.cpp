@@ -200,9 +200,10 @@ StdinRule read_stdin_rule(PolicyContext& context, const Item& item) {
 }
 
 Limits read_limits(PolicyContext& context, const Item& item) {
-  static constexpr std::array<Field<Limits, PolicyContext>, 6> kFields{{
+  static constexpr std::array<Field<Limits, PolicyContext>, 7> kFields{{
       {"cpu_s", limit<&Limits::cpu_s>()},
       {"memory_mib", limit<&Limits::memory_mib>()},
+      {"data_mib", limit<&Limits::data_mib>()},
       {"processes", limit<&Limits::processes>()},
       {"file_mib", limit<&Limits::file_mib>()},
       {"tmp_mib", limit<&Limits::tmp_mib>()},

@@ -389,9 +389,9 @@ Json network_json(const Network& network) {
 Json limits_json(const Plan& plan) {
   return {{"timeout_ms", plan.timeout_ms},        {"stdout_bytes", plan.stdout_bytes},
           {"stderr_bytes", plan.stderr_bytes},    {"cpu_s", plan.limits.cpu_s},
-          {"memory_mib", plan.limits.memory_mib}, {"processes", plan.limits.processes},
-          {"file_mib", plan.limits.file_mib},     {"tmp_mib", plan.limits.tmp_mib},
-          {"open_files", plan.limits.open_files}};
+          {"memory_mib", plan.limits.memory_mib}, {"data_mib", plan.limits.data()},
+          {"processes", plan.limits.processes},   {"file_mib", plan.limits.file_mib},
+          {"tmp_mib", plan.limits.tmp_mib},       {"open_files", plan.limits.open_files}};
 }
 
 Json read_only_json(const Plan& plan) {

@@ -59,11 +59,12 @@ std::int64_t threads_of_user() {
   return threads;
 }
 
-void limit_memory(LimitPlan& plan, std::int64_t memory_mib) {
+void limit_memory(LimitPlan& plan, const EffectiveLimits& asked) {
   // Data, not address space: node, go and java reserve far more than they use and die under RLIMIT_AS. RLIMIT_DATA
-  // counts private writable memory since Linux 4.7. Where the whole tree is counted, that count decides; one process
-  // may reserve twice as much, so that who takes too much is met by the count and not told apart by luck.
-  add_if(plan, RLIMIT_DATA, memory_mib, plan.counted || plan.cgroup ? 2 * kMiB : kMiB);
+  // counts private writable memory since Linux 4.7. Where nothing counts the whole tree it is all there is.
+  const bool alone = !plan.counted && !plan.cgroup && asked.memory_mib > 0;
+  const bool more = asked.data() == 0 || asked.data() > asked.memory_mib;
+  add_if(plan, RLIMIT_DATA, alone && more ? asked.memory_mib : asked.data(), kMiB);
 }
 
 void limit_processes(LimitPlan& plan, std::int64_t processes, const Namespaces& namespaces) {
@@ -129,7 +130,7 @@ LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces
   plan.cgroup = std::move(cgroup);
   if (plan.cgroup) plan.detail = "memory and processes are limited by a cgroup";
   plan.counted = !plan.cgroup && (asked.memory_mib > 0 || asked.processes > 0) && Census::possible();
-  limit_memory(plan, asked.memory_mib);
+  limit_memory(plan, asked);
   add_if(plan, RLIMIT_FSIZE, asked.file_mib, kMiB);
   limit_processes(plan, asked.processes, namespaces);
   add(plan, RLIMIT_CORE, 0, 0);

@@ -70,6 +70,19 @@ class Bombs(SandboxTest):
             status, result = self.bomb("/usr/bin/perl", ["-e", script], {"memory_mib": 256}, layers)
             self.assertEqual((status, result["stdout"]), (0, "fine"), result)
 
+    def test_what_is_reserved_counts_for_data_alone_and_what_is_used_for_memory(self):
+        reserve = "import mmap; m = mmap.mmap(-1, 1 << 40, flags=0x4022); "  # MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        use = "a = bytearray(%d << 20); a[::4096] = b'x' * len(a[::4096]); import time; time.sleep(.2); print('fine')"
+        for layers in self.modes:
+            for limits, script, fine in (({"memory_mib": 256, "data_mib": 0}, reserve + use % 64, True), ({"memory_mib": 256}, reserve, False),
+                                         ({"memory_mib": 256, "data_mib": 128}, use % 150, False), ({"memory_mib": 256, "data_mib": 128}, use % 64, True)):
+                with self.subTest(limits=limits, script=script, layers=bool(layers)):
+                    status, result = self.bomb("/usr/bin/python3", ["-c", script], limits, layers, sandbox={"read": ["/usr"]})
+                    self.assertEqual((status == 0, result["stdout"]), (fine, "fine\n" * fine), result)
+            status, outcome, result = self.outcome("/usr/bin/python3", ["-c", reserve + use % 600], {"memory_mib": 256, "data_mib": 0}, layers,
+                                                   sandbox={"read": ["/usr"]})
+            self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
+
     def test_a_child_that_takes_the_memory_goes_alone(self):
         script = "/usr/bin/perl -e 'push @a, qq(x) x 100000 while 1'; echo went on"
         for layers in self.modes:

@@ -380,6 +380,16 @@ class Builds(Workspace):
         self.write("ws/Makefile", "all: hello2\nhello2: src/hello.c\n\tcc -o $@ $<\ntest: hello2\n\t./hello2\n")
         self.assertIn("hello", self.done("make", "-j2", "test"))
 
+    def test_sanitizers_reserve_what_they_need(self):
+        self.write("ws/a.c", "#include <stdlib.h>\nint main(int n, char **v) { char *p = malloc(9); p[n * 8] = 1; return p == (char *)v; }\n")
+        for sanitizer in ("address", "thread"):
+            self.done("gcc", "-g", "-fsanitize=" + sanitizer, "-o", "a", "a.c")
+            self.write("ws/Makefile", "fine:\n\t./a\nfaulty:\n\t./a 2\n")
+            self.done("make", "fine")
+        self.done("gcc", "-g", "-fsanitize=address", "-o", "a", "a.c")
+        _, result = self.run_workspace(["make", "faulty"])
+        self.assertIn("heap-buffer-overflow", result["stderr"])
+
     def test_cmake_ninja_and_ctest(self):
         self.write("ws/src/hello.c", HELLO)
         self.write("ws/CMakeLists.txt", "cmake_minimum_required(VERSION 3.13)\nproject(h C)\nenable_testing()\nadd_executable(h src/hello.c)\nadd_test(NAME h COMMAND h)\n")

@@ -254,12 +254,12 @@ TEST_CASE("policy: a command in policy.json and in commands/ is an error, and so
 TEST_CASE("policy: includes join names, commands keep their own defaults, limits take the smaller") {
   const Expected<Policy> policy =
       load({{"/p/policy.json", R"({"version": 1, "name": "top", "include": ["sub/base.json", "/q"],
-        "defaults": {"timeout_ms": 5000, "stdout_bytes": 10, "limits": {"cpu_s": 100, "memory_mib": 64, "open_files": 9}, "deny_paths": ["/a"]},
+        "defaults": {"timeout_ms": 5000, "stdout_bytes": 10, "limits": {"cpu_s": 100, "memory_mib": 64, "data_mib": 2000, "open_files": 9}, "deny_paths": ["/a"]},
         "commands": {"t": {"path": "/bin/t", "operands": [{"name": "n", "type": "n"}]}}})"},
             {"/p/sub/base.json",
              R"({"version": 1, "name": "base", "include": ["../deep.json"], "types": {"n": {"int": [0, 1]}},
         "variables": {"v": {"type": "dir", "default": "/w"}},
-        "defaults": {"timeout_ms": 9000, "limits": {"cpu_s": 20, "memory_mib": 0}, "env": {"A": "base"}, "deny_paths": ["${v}/b"],
+        "defaults": {"timeout_ms": 9000, "limits": {"cpu_s": 20, "memory_mib": 0, "data_mib": 0}, "env": {"A": "base"}, "deny_paths": ["${v}/b"],
                      "deny_walk": {"ms": 1}},
         "commands": {"u": {"path": "/bin/u"}}})"},
             {"/p/sub/../deep.json", R"({"version": 1, "commands": {"d": {"path": "/bin/d"}}})"},
@@ -278,11 +278,13 @@ TEST_CASE("policy: includes join names, commands keep their own defaults, limits
   CHECK(base.stdout_bytes == 10);
   CHECK(base.limits.cpu_s == 20);
   CHECK(base.limits.memory_mib == 64);  // 0 is no limit
+  CHECK(base.limits.data_mib == 2000);
   CHECK(base.limits.open_files == 9);   // smaller than the built-in 256
   CHECK_FALSE(base.limits.processes.has_value());
   CHECK(policy->find("t")->defaults->limits.cpu_s == 100);
   const Defaults& deep = *policy->find("d")->defaults;
   CHECK(deep.limits.cpu_s == 20);  // through both
+  CHECK_FALSE(deep.limits.data_mib.has_value());  // 2000 is more than twice the built-in memory
   CHECK(deep.timeout_ms == 5000);
   CHECK(deep.env.empty());
   CHECK(policy->find("w") != nullptr);
