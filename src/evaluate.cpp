@@ -26,13 +26,15 @@ std::vector<std::string> names_of(const Policy& policy) {
 
 Expected<Decision> Evaluation::run() {
   static constexpr Rule kReading[] = {
-      &Evaluation::check_tokens, &Evaluation::identify,      &Evaluation::read,       &Evaluation::check_count,
-      &Evaluation::enter_cwd,    &Evaluation::match_options, &Evaluation::fill_slots,
+      &Evaluation::identify,  &Evaluation::read,          &Evaluation::check_count,
+      &Evaluation::enter_cwd, &Evaluation::match_options, &Evaluation::fill_slots,
   };
   static constexpr Rule kGranting[] = {
       &Evaluation::build_env, &Evaluation::plan_stdin, &Evaluation::settle_limits, &Evaluation::rebuild,
       &Evaluation::ask,       &Evaluation::take_binary,
   };
+  if (Step clean = check_tokens(); !clean) return conclude(std::move(clean.error()));
+  if (names_a_program()) return decide_by_path();
   if (Step read = pass(kReading); !read) return conclude(std::move(read.error()));
   if (wrapped_at_ > 0) return decide_wrapped();
   if (Step granted = pass(kGranting); !granted) return conclude(std::move(granted.error()));
@@ -101,6 +103,17 @@ Step Evaluation::check_tokens() {
   }
   if (bytes > kMaxBytes) return refuse(DenialCode::argument_too_long, "a command line has at most 2 MiB", {});
   return {};
+}
+
+// What the policy takes by its path: not a command by a path of the host that is none of the command's own (/tmp/ls).
+bool Evaluation::names_a_program() const {
+  const std::string& token = request_.argv.front();
+  const std::size_t slash = token.rfind('/');
+  if (slash == std::string::npos || policy_.by_path.empty()) return false;
+  const std::string name = token.substr(slash + 1);
+  if (depth_ > 0 && options_.wrapped != nullptr) options_.wrapped->push_back(name);  // not loaded, it would be unknown
+  const Command* known = policy_.find(name);
+  return known == nullptr || token.front() != '/';  // the paths of a policy are absolute
 }
 
 // POLICY.md 3.1. A path has to be one of the policy's own, byte for byte: /tmp/ls is not ls.

@@ -1,6 +1,6 @@
-// Owns wrappers (timeout, env, nice): the command behind one is decided as a request of its own, and the wrapper never
-// runs. Never lets a wrapper widen anything: a time it names can only be less, a variable is the caller's to set or
-// not.
+// Owns the lines that are decided as another one: the command behind a wrapper (timeout, env, nice), which itself never
+// runs, and a program that is called by its path. Never lets a wrapper widen anything: a time it names can only be less, a
+// variable is the caller's to set or not.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +52,30 @@ Step Evaluation::carry(Request& inner) {
   return {};
 }
 
+// moved: how much farther on its tokens stand in this line.
+Expected<Decision> Evaluation::decide_inside(const Request& inner, int moved) {
+  Trace steps;
+  EvaluateOptions options = options_;
+  if (options.trace != nullptr) options.trace = &steps;
+  Expected<Decision> decision = Evaluation(policy_, inner, resolver_, patterns_, options, depth_ + 1).run();
+  const auto shift = [moved](int& index) { index = index < 0 ? index : std::max(index + moved, 0); };
+  for (TraceStep& step : steps) {
+    shift(step.argv_index);
+    options_.trace->push_back(std::move(step));
+  }
+  if (!decision) return decision;
+  if (Denial* denial = std::get_if<Denial>(&*decision)) shift(denial->argv_index);
+  return decision;
+}
+
+// ./build/app is the first operand of the command that the policy names for that.
+Expected<Decision> Evaluation::decide_by_path() {
+  trace(policy_.by_path_place, "a program by its path", policy_.by_path, 0);
+  Request inner = request_;
+  inner.argv.insert(inner.argv.begin(), policy_.by_path);
+  return decide_inside(inner, -1);
+}
+
 Expected<Decision> Evaluation::decide_wrapped() {
   if (depth_ == kMaxWrappers) {
     return conclude(refuse(DenialCode::command_not_allowed, "wrappers may wrap each other 8 deep", leaf(), wrapped_at_,
@@ -64,20 +88,8 @@ Expected<Decision> Evaluation::decide_wrapped() {
                                  [](const GivenOption& given) { return given.option->chdir; });
   if (moved) inner.cwd = plan_.cwd;
   if (Step carried = carry(inner); !carried) return conclude(std::move(carried.error()));
-  Trace steps;
-  EvaluateOptions options = options_;
-  if (options.trace != nullptr) options.trace = &steps;
-  Expected<Decision> decision = Evaluation(policy_, inner, resolver_, patterns_, options, depth_ + 1).run();
-  const auto shift = [this](int& index) { index += index < 0 ? 0 : wrapped_at_; };
-  for (TraceStep& step : steps) {
-    shift(step.argv_index);
-    options_.trace->push_back(std::move(step));
-  }
-  if (!decision) return decision;
-  if (Denial* denial = std::get_if<Denial>(&*decision)) {
-    shift(denial->argv_index);
-    return decision;
-  }
+  Expected<Decision> decision = decide_inside(inner, wrapped_at_);
+  if (!decision || std::holds_alternative<Denial>(*decision)) return decision;
   if (Step asked = ask(); !asked) return conclude(std::move(asked.error()));
   return decision;
 }

@@ -57,6 +57,7 @@ class Evaluation {
   Step pass(std::span<const Rule> rules);
   [[nodiscard]] Expected<Decision> conclude(Stop stop);
   Step check_tokens();
+  [[nodiscard]] bool names_a_program() const;
   Step identify();
   Step read();
   Step check_count();
@@ -64,9 +65,11 @@ class Evaluation {
   Step ask();
   Step take_binary();
 
-  // evaluate_wrapped.cpp: the command behind a wrapper
+  // evaluate_wrapped.cpp: a line that is decided as another one
   Step carry(Request& inner);
   [[nodiscard]] Expected<Decision> decide_wrapped();
+  [[nodiscard]] Expected<Decision> decide_by_path();
+  [[nodiscard]] Expected<Decision> decide_inside(const Request& inner, int moved);
 
   // evaluate_request.cpp: what comes beside argv
   Step enter_cwd();

@@ -348,6 +348,8 @@ struct Policy {
   std::vector<Root> deny_paths;  // globs; a variable may be the first component
   std::optional<DenyWalk> deny_walk;  // of the file that was asked for
   std::vector<FixtureEntry> fixture;
+  std::string by_path;  // the command that takes programs by their path; empty: none does
+  Place by_path_place;
   std::vector<Command> commands;  // all, or the one requested (directory form)
 
   [[nodiscard]] Location locate(Place place, bool of_key = false) const;

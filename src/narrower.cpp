@@ -76,6 +76,9 @@ class Walk {
       }
     }
     if (any) compare_guards();
+    if (!own_.policy.by_path.empty() && own_.policy.by_path != base_.policy.by_path) {
+      add(own_.policy.by_path_place, "by_path is " + own_.policy.by_path + ", which the base's is not");
+    }
     return std::move(out_);
   }
 

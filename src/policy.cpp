@@ -281,9 +281,20 @@ void read_defaults(FileReader& reader, const Item& item) {
             reader.file.defaults->unsafe_env.value_or(std::vector<std::string>()));
 }
 
+void read_by_path(FileReader& reader, const Item& item, Policy& out) {
+  std::string name = read_string(item);
+  if (reader.context.everything && reader.context.find(Named::command, name) == nullptr) {
+    refuse_unknown(item, "command", name, reader.context.known(Named::command), At::value);
+  }
+  if (!is_command_name(name)) refuse(item, {"this is not the name of a command", "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}", describe_value(item), ""});
+  if (!out.by_path.empty()) return;  // of the file that includes, which is read first
+  out.by_path = std::move(name);
+  out.by_path_place = item.place();
+}
+
 void nothing(FileReader& /*reader*/, const Item& /*item*/, Policy& /*out*/) {}  // read before
 
-constexpr std::array<Field<Policy, FileReader>, 12> kPolicyFields{{
+constexpr std::array<Field<Policy, FileReader>, 13> kPolicyFields{{
     {"$schema", nothing},
     {"version", nothing},
     {"name",
@@ -312,6 +323,7 @@ constexpr std::array<Field<Policy, FileReader>, 12> kPolicyFields{{
        for (const Item& set : members(v)) define_option_set(r.context, set);
      }},
     {"commands", read_commands},
+    {"by_path", read_by_path},
     {"fixture", read_fixture},
 }};
 
@@ -368,6 +380,7 @@ void narrow_limits(std::vector<File>& files) {
 void check_paths(const PolicyContext& context) {
   std::unordered_map<std::string_view, const Command*> owners;
   for (const Command& command : context.policy.commands) {
+    if (command.node.name == context.policy.by_path) continue;  // nobody means that path: it starts another program
     for (const std::string& path : command.paths) {
       const auto [owner, first] = owners.emplace(path, &command);
       if (first) continue;

@@ -81,7 +81,9 @@ std::string show_brief_text(const Policy& policy) {
   std::vector<Named> names = names_of(policy);
   std::string out = "policy " + cut(policy.name, kMaxDescription);
   if (!policy.description.empty()) out += ": " + cut(policy.description, kMaxDescription);
-  out += "\nDetails of a command: " + std::string(kHint) + "; of all: --full. " + std::string(kAsk) + ": needs approval.\n\n";
+  out += "\nDetails of a command: " + std::string(kHint) + "; of all: --full. " + std::string(kAsk) + ": needs approval.\n";
+  if (!policy.by_path.empty()) out += "By its path (./build/app): " + policy.by_path + ".\n";
+  out += "\n";
   const std::size_t left_out = fit(names, kLimit - out.size() - 120, 2);
   bool lists = false, untold = false;
   for (const Named& named : names) {

@@ -380,6 +380,28 @@ class Builds(Workspace):
         self.write("ws/Makefile", "all: hello2\nhello2: src/hello.c\n\tcc -o $@ $<\ntest: hello2\n\t./hello2\n")
         self.assertIn("hello", self.done("make", "-j2", "test"))
 
+    def test_a_program_of_the_workspace_is_called_by_its_path(self):
+        self.write("ws/a.c", "#include <stdio.h>\nint main(int n, char **v) { puts(v[0]); for (int i = 1; i < n; ++i) puts(v[i]); return n; }\n")
+        os.mkdir(os.path.join(self.ws, "build"))
+        self.done("gcc", "-o", "build/app", "a.c")
+        for name in ("./build/app", "build/app", os.path.join(self.ws, "build", "app")):
+            status, result = self.run_workspace([name, "-S", "--x=y", "A=b"])
+            self.assertEqual((result["exit_code"], result["stdout"]), (4, name + "\n-S\n--x=y\nA=b\n"), result)
+            self.assertEqual(result["command"]["argv"][1:], [name, "-S", "--x=y", "A=b"])
+        self.write("ws/run", "#!/bin/sh\ncat \"$1\"; id > /dev/null && echo done > made\n")
+        os.chmod(os.path.join(self.ws, "run"), 0o755)
+        self.write("ws/.env", "hunter2\n")
+        self.assertNotIn("hunter2", self.done("./run", ".env"))
+        self.assertEqual(self.read("made"), "done\n")
+        status, result = self.run_workspace(["timeout", "9", "./run", "a.c"])
+        self.assertTrue(result["success"] and "int main" in result["stdout"], result)
+        os.symlink("/usr/bin/id", os.path.join(self.ws, "outside"))
+        for name, code in (("./outside", "path_outside"), ("./.env", "path_denied"), ("./missing", "path_not_found"), ("./build", "path_wrong_kind"),
+                           ("/opt/app", "path_outside"), ("/tmp/cat", "command_not_allowed"), ("./a=b/c", "operand_invalid")):
+            self.assertEqual(self.denied(name), code, name)
+        status, result = self.run_workspace(["./a.c"])
+        self.assertEqual(result["exit_code"], 126, result)
+
     def test_sanitizers_reserve_what_they_need(self):
         self.write("ws/a.c", "#include <stdlib.h>\nint main(int n, char **v) { char *p = malloc(9); p[n * 8] = 1; return p == (char *)v; }\n")
         for sanitizer in ("address", "thread"):

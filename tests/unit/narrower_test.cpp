@@ -78,6 +78,11 @@ TEST_CASE("narrower: commands are found by name, and their identity is compared"
   check_rows({{whole(R"({"path": ["/bin/d", "/bin/c"]})"), whole(R"({"path": "/bin/c"})"), "/commands/c/path", "/bin/d"},
               {whole(R"({"path": "/bin/c"})"), whole(R"({"path": ["/bin/d", "/bin/c"]})"), "-", ""}},
              true);
+  const std::string by_path = R"({"version": 1, "by_path": "c", "commands": {"c": {"path": "/bin/c"}}})";
+  check_rows({{by_path, whole(R"({"path": "/bin/c"})"), "/by_path", "by_path is c"},
+              {by_path, by_path, "-", ""},
+              {whole(R"({"path": "/bin/c"})"), by_path, "-", ""}},
+             true);
 }
 
 TEST_CASE("narrower: values are compared by inclusion, patterns as text") {

@@ -104,6 +104,41 @@ TEST_CASE("wrapper: the names of the commands inside are told, so that they can 
   CHECK(inside({"cat", "a"}).empty());
 }
 
+TEST_CASE("by_path: a program is the first operand of the command that the policy names") {
+  const std::string commands = R"("program": {"path": "/usr/bin/env", "syntax": "raw",
+      "operands": [{"name": "program", "type": {"path": "read", "kind": "file", "missing": false, "within": ["${workspace}"], "match": ".*/.*"}},
+                   {"name": "argument", "type": {"text": [0, 9]}, "count": [0, 9]}]},
+    "env": {"path": "/usr/bin/env"}, "cat": {"path": "/bin/cat"},
+    "timeout": {"path": "/usr/bin/timeout", "syntax": "posix", "operands": [{"name": "duration", "type": {"text": [1, 30]}, "as": "timeout"},
+                {"name": "command", "type": {"language": "command", "rest": true}}]})";
+  const Policy policy = matcher::with_commands(commands, R"("by_path": "program", "fixture": ["gone/"],)");
+  using Words = std::vector<std::string>;
+  const auto argv = [&](Words words) { return matcher::decide(policy, std::move(words)).plan.argv; };
+  CHECK(argv({"./build/app", "-x", "--", "y"}) == Words{"/usr/bin/env", "./build/app", "-x", "--", "y"});
+  CHECK(argv({"build/app"}) == Words{"/usr/bin/env", "build/app"});
+  CHECK(argv({"./cat"}) == Words{"/usr/bin/env", "./cat"});
+  CHECK(argv({"program", "./cat"}) == Words{"/usr/bin/env", "./cat"});
+  CHECK(argv({"timeout", "5", "./app"}) == Words{"/usr/bin/env", "./app"});
+  CHECK(argv({"/bin/cat"}) == Words{"/bin/cat", "--"});
+  CHECK(argv({"/usr/bin/env"}) == Words{"/usr/bin/env", "--"});
+  CHECK(matcher::decide(policy, {"timeout", "5", "./app"}).plan.timeout_ms == 5000);
+  const auto denied = [&](Words words) {
+    const matcher::Answer answer = matcher::decide(policy, std::move(words));
+    return answer.code + " " + std::to_string(answer.denial.argv_index);
+  };
+  CHECK(denied({"/tmp/cat"}) == "command_not_allowed 0");
+  CHECK(denied({"/tmp/app"}) == "path_outside 0");
+  CHECK(denied({"../app", "x"}) == "path_outside 0");
+  CHECK(denied({"./gone", "x"}) == "path_wrong_kind 0");
+  CHECK(denied({"./app", "x", "too long, this"}) == "argument_too_long 2");
+  CHECK(denied({"timeout", "5", "./app", "too long, this"}) == "argument_too_long 3");
+  CHECK(denied({"app"}) == "command_not_allowed 0");
+  CHECK(denied({"./"}) == "path_wrong_kind 0");
+  const Policy without = matcher::with_commands(commands.substr(0, commands.rfind(R"("env": {)")) + R"("cat": {"path": "/bin/cat"})");
+  CHECK(matcher::decide(without, Words{"./build/app"}).code == "command_not_allowed");
+  CHECK(matcher::decide(without, Words{"./cat"}).code == "command_not_allowed");
+}
+
 TEST_CASE("duration: as timeout has it, in milliseconds, rounded up") {
   for (const auto& [text, expected] :
        std::vector<std::pair<const char*, std::int64_t>>{{"0", 0},
