@@ -37,13 +37,13 @@ Expected<std::vector<Widening>> widenings_over(const Policy& policy, PathResolve
   if (!loaded) return tl::make_unexpected(std::move(loaded.error()));
   auto theirs = make_system_resolver(*loaded, {});
   if (!theirs) return tl::make_unexpected(std::move(theirs.error()));
-  if (!scope.everything && scope.command.empty()) return std::vector<Widening>();  // no command: denied anyway
   if (auto safe = check_policy_not_writable(*loaded, **theirs); !safe) return tl::make_unexpected(safe.error());
   const Compared ours{policy, resolved_roots(resolver)}, base_side{*loaded, resolved_roots(**theirs)};
-  std::vector<Widening> found = find_widenings(ours, base_side, scope.command);
-  for (const std::string& wrapped : scope.wrapped) {
-    std::ranges::move(find_widenings(ours, base_side, wrapped), std::back_inserter(found));
-  }
+  // Only what the request asks for. What is no name of a command is denied, or the first operand of another (by_path).
+  std::vector<std::string> asked = scope.wrapped;
+  if (scope.everything || !scope.command.empty()) asked.insert(asked.begin(), scope.command);
+  std::vector<Widening> found;
+  for (const std::string& name : asked) std::ranges::move(find_widenings(ours, base_side, name), std::back_inserter(found));
   if (auto broken = resolver.broken()) return tl::make_unexpected(*std::move(broken));
   if (auto broken = (*theirs)->broken()) return tl::make_unexpected(*std::move(broken));
   return found;

@@ -76,8 +76,9 @@ class Walk {
       }
     }
     if (any) compare_guards();
-    if (!own_.policy.by_path.empty() && own_.policy.by_path != base_.policy.by_path) {
-      add(own_.policy.by_path_place, "by_path is " + own_.policy.by_path + ", which the base's is not");
+    const std::string& by_path = own_.policy.by_path;
+    if (!by_path.empty() && by_path != base_.policy.by_path && (only.empty() || only == by_path)) {
+      add(own_.policy.by_path_place, "by_path is " + by_path + ", which the base's is not");
     }
     return std::move(out_);
   }

@@ -139,6 +139,18 @@ class Ceiling(SandboxTest):
         self.assertEqual(self.run_under(self.ceiling(ls()), mixed, ["cat"])[1]["denied"]["code"], "command_not_allowed")
         self.assertEqual(self.under(self.ceiling(ls()), ["policy", "validate", mixed])[0], 2)
 
+    def test_a_program_by_its_path_is_held_against_what_takes_it(self):
+        run = {"path": "/usr/bin/env", "syntax": "raw", "operands": [{"name": "p", "type": {"path": "read", "within": [self.ws]}}],
+               "sandbox": {"exec": [self.ws, "/bin", "/usr/bin"], "read": ["/lib", "/usr"]}}
+        policy = self.policy({"run": run, **ls()}, by_path="run")
+        for name in ("app", "-x"):  # a name of a command, and none
+            self.write("ws/" + name, "#!/bin/sh\necho ran\n")
+            os.chmod(os.path.join(self.ws, name), 0o755)
+            self.assertEqual(self.run_under(self.ceiling({"run": run, **ls()}, by_path="run"), policy, ["./" + name])[1]["stdout"], "ran\n")
+            for ceiling in (self.ceiling({"run": run}), self.ceiling(ls()), self.ceiling({"run": dict(run, timeout_ms=1)}, by_path="run")):
+                self.refused(self.run_under(ceiling, policy, ["./" + name])[1])
+        self.assertEqual(self.run_under(self.ceiling(ls()), policy, ["ls", "."])[0], 0)
+
     def test_variables_and_deny_paths_are_compared_after_expansion(self):
         if os.getuid() != 0:
             return
