@@ -393,6 +393,11 @@ class Builds(Workspace):
         self.write("ws/.env", "hunter2\n")
         self.assertNotIn("hunter2", self.done("./run", ".env"))
         self.assertEqual(self.read("made"), "done\n")
+        self.write("ws/count", "#!/bin/sh\nwc -c\n")
+        os.chmod(os.path.join(self.ws, "count"), 0o755)
+        for argv in (["./count"], ["bash", "count"]):
+            status, result = self.run_workspace(argv, "--stdin", "-", input=b"abc")
+            self.assertEqual(result["stdout"], "3\n", result)
         status, result = self.run_workspace(["timeout", "9", "./run", "a.c"])
         self.assertTrue(result["success"] and "int main" in result["stdout"], result)
         os.symlink("/usr/bin/id", os.path.join(self.ws, "outside"))
