@@ -105,7 +105,8 @@ Step Evaluation::check_tokens() {
   return {};
 }
 
-// What the policy takes by its path: not a command by a path of the host that is none of the command's own (/tmp/ls).
+// What the policy takes by its path. Not what has the name of a command and lies elsewhere on the host (/tmp/ls), or in the
+// working directory itself (./ls): so looks what was put there to be taken for it.
 bool Evaluation::names_a_program() const {
   const std::string& token = request_.argv.front();
   const std::size_t slash = token.rfind('/');
@@ -113,7 +114,8 @@ bool Evaluation::names_a_program() const {
   const std::string name = token.substr(slash + 1);
   if (depth_ > 0 && options_.wrapped != nullptr) options_.wrapped->push_back(name);  // not loaded, it would be unknown
   const Command* known = policy_.find(name);
-  return known == nullptr || token.front() != '/';  // the paths of a policy are absolute
+  const bool below = token.front() != '/' && token.find_first_not_of("./") < slash;  // bin/ls
+  return known == nullptr || below;
 }
 
 // POLICY.md 3.1. A path has to be one of the policy's own, byte for byte: /tmp/ls is not ls.

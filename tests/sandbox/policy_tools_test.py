@@ -224,6 +224,8 @@ class Show(SandboxTest):
         policy = self.policy(commands, description="d")
         self.assertEqual(self.show(policy), "policy test: d\nDetails of a command: safe-exec policy show --command NAME; of all: --full. ?: needs approval.\n\n"
                                             "ls mv? \n\ngit: log add?\n")
+        by_path = self.policy({"run": {"path": "/usr/bin/env", "operands": [{"name": "p", "type": {"text": [1, 9]}}]}}, "by_path.json", by_path="run")
+        self.assertIn("\nBy its path (./build/app): run.\n\nrun \n", self.show(by_path))
         answer = json.loads(self.show("--output", "json", policy))
         self.assertEqual((answer["commands"], answer["subcommands"], answer["more_commands"]), (["ls", "mv?", "git"], {"git": ["log", "add?"]}, 0))
         self.assertIn("[-l]", self.show("--command", "ls", policy))

@@ -116,7 +116,8 @@ TEST_CASE("by_path: a program is the first operand of the command that the polic
   const auto argv = [&](Words words) { return matcher::decide(policy, std::move(words)).plan.argv; };
   CHECK(argv({"./build/app", "-x", "--", "y"}) == Words{"/usr/bin/env", "./build/app", "-x", "--", "y"});
   CHECK(argv({"build/app"}) == Words{"/usr/bin/env", "build/app"});
-  CHECK(argv({"./cat"}) == Words{"/usr/bin/env", "./cat"});
+  CHECK(argv({"./bin/cat"}) == Words{"/usr/bin/env", "./bin/cat"});
+  CHECK(argv({".venv/bin/cat"}) == Words{"/usr/bin/env", ".venv/bin/cat"});
   CHECK(argv({"program", "./cat"}) == Words{"/usr/bin/env", "./cat"});
   CHECK(argv({"timeout", "5", "./app"}) == Words{"/usr/bin/env", "./app"});
   CHECK(argv({"/bin/cat"}) == Words{"/bin/cat", "--"});
@@ -126,7 +127,10 @@ TEST_CASE("by_path: a program is the first operand of the command that the polic
     const matcher::Answer answer = matcher::decide(policy, std::move(words));
     return answer.code + " " + std::to_string(answer.denial.argv_index);
   };
-  CHECK(denied({"/tmp/cat"}) == "command_not_allowed 0");
+  for (const char* elsewhere : {"/tmp/cat", "./cat", "././/cat", "../cat"}) {
+    CAPTURE(elsewhere);
+    CHECK(denied({elsewhere}) == "command_not_allowed 0");
+  }
   CHECK(denied({"/tmp/app"}) == "path_outside 0");
   CHECK(denied({"../app", "x"}) == "path_outside 0");
   CHECK(denied({"./gone", "x"}) == "path_wrong_kind 0");
