@@ -105,17 +105,17 @@ Step Evaluation::check_tokens() {
   return {};
 }
 
-// What the policy takes by its path. Not what has the name of a command and lies elsewhere on the host (/tmp/ls), or in the
-// working directory itself (./ls): so looks what was put there to be taken for it.
+// What the policy takes by its path. Not what has the name of a command and lies elsewhere on the host (/tmp/ls), or perhaps in
+// the working directory itself (./ls, x/../ls): so looks what was put there to be taken for it.
 bool Evaluation::names_a_program() const {
   const std::string& token = request_.argv.front();
   const std::size_t slash = token.rfind('/');
-  if (slash == std::string::npos || policy_.by_path.empty()) return false;
+  if (slash == std::string::npos || slash + 1 == token.size() || policy_.by_path.empty()) return false;
   const std::string name = token.substr(slash + 1);
   if (depth_ > 0 && options_.wrapped != nullptr) options_.wrapped->push_back(name);  // not loaded, it would be unknown
-  const Command* known = policy_.find(name);
-  const bool below = token.front() != '/' && token.find_first_not_of("./") < slash;  // bin/ls
-  return known == nullptr || below;
+  if (policy_.find(name) == nullptr) return true;
+  const bool climbs = ("/" + token).find("/../") != std::string::npos;
+  return token.front() != '/' && !climbs && token.find_first_not_of("./") < slash;  // .venv/bin/pytest
 }
 
 // POLICY.md 3.1. A path has to be one of the policy's own, byte for byte: /tmp/ls is not ls.

@@ -54,6 +54,12 @@ Step Evaluation::carry(Request& inner) {
 
 // moved: how much farther on its tokens stand in this line.
 Expected<Decision> Evaluation::decide_inside(const Request& inner, int moved) {
+  if (depth_ >= kMaxWrappers) {
+    const int at = std::max(moved, 0);
+    return conclude(refuse(DenialCode::command_not_allowed, "wrappers may wrap each other 8 deep", command_ == nullptr ? Place{} : leaf(), at,
+                           request_.argv[static_cast<std::size_t>(at)])
+                        .value());
+  }
   Trace steps;
   EvaluateOptions options = options_;
   if (options.trace != nullptr) options.trace = &steps;
@@ -73,15 +79,16 @@ Expected<Decision> Evaluation::decide_by_path() {
   trace(policy_.by_path_place, "a program by its path", policy_.by_path, 0);
   Request inner = request_;
   inner.argv.insert(inner.argv.begin(), policy_.by_path);
-  return decide_inside(inner, -1);
+  Expected<Decision> decision = decide_inside(inner, -1);
+  Denial* const denial = decision ? std::get_if<Denial>(&*decision) : nullptr;
+  if (denial == nullptr || denial->argv_index != 0) return decision;
+  // What is no such program is what any other name of nothing is.
+  denial->code = DenialCode::command_not_allowed;
+  denial->value = request_.argv.front();
+  return decision;
 }
 
 Expected<Decision> Evaluation::decide_wrapped() {
-  if (depth_ == kMaxWrappers) {
-    return conclude(refuse(DenialCode::command_not_allowed, "wrappers may wrap each other 8 deep", leaf(), wrapped_at_,
-                           request_.argv[static_cast<std::size_t>(wrapped_at_)])
-                        .value());
-  }
   Request inner = request_;
   inner.argv.erase(inner.argv.begin(), inner.argv.begin() + wrapped_at_);
   const bool moved = std::any_of(reading_.options.begin(), reading_.options.end(),

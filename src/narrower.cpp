@@ -76,10 +76,7 @@ class Walk {
       }
     }
     if (any) compare_guards();
-    const std::string& by_path = own_.policy.by_path;
-    if (!by_path.empty() && by_path != base_.policy.by_path && (only.empty() || only == by_path)) {
-      add(own_.policy.by_path_place, "by_path is " + by_path + ", which the base's is not");
-    }
+    compare_by_path(only);
     return std::move(out_);
   }
 
@@ -92,6 +89,21 @@ class Walk {
       widening.location = own_.policy.locate(place);
     }
     out_.push_back(std::move(widening));
+  }
+
+  // What has a command's name there is no program by its path.
+  void compare_by_path(std::string_view only) {
+    const std::string& by_path = own_.policy.by_path;
+    if (by_path.empty()) return;
+    if (by_path != base_.policy.by_path) {
+      if (only.empty() || only == by_path) add(own_.policy.by_path_place, "by_path is " + by_path + ", which the base's is not");
+      return;
+    }
+    for (const Command& command : base_.policy.commands) {
+      const std::string& name = command.node.name;
+      if ((!only.empty() && name != only) || own_.policy.find(name) != nullptr) continue;
+      return add(own_.policy.by_path_place, "./" + name + " may be a program, and is a command in the base");
+    }
   }
 
   void compare_guards() {

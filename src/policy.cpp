@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "digest.h"
+#include "grammar.h"
 #include "inline_text.h"
+#include "language.h"
 #include "policy_loader.h"
 
 namespace safe_exec {
@@ -287,7 +289,7 @@ void read_by_path(FileReader& reader, const Item& item, Policy& out) {
     refuse_unknown(item, "command", name, reader.context.known(Named::command), At::value);
   }
   if (!is_command_name(name)) refuse(item, {"this is not the name of a command", "[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}", describe_value(item), ""});
-  if (!out.by_path.empty()) return;  // of the file that includes, which is read first
+  if (!out.by_path.empty()) return;  // of the file that was asked for, which is read first, or of one included before
   out.by_path = std::move(name);
   out.by_path_place = item.place();
 }
@@ -352,7 +354,9 @@ void take_smaller(Defaults& own, const Defaults& other) {
   const EffectiveLimits built_in;
   const Plan plan;
   take_smaller(own.limits.cpu_s, other.limits.cpu_s, built_in.cpu_s);
-  take_smaller(own.limits.data_mib, other.limits.data_mib, own.limits.memory_mib.value_or(built_in.memory_mib) * 2);
+  const bool implied = !other.limits.data_mib && own.limits.data_mib && other.limits.memory_mib;
+  take_smaller(own.limits.data_mib, implied ? std::optional(*other.limits.memory_mib * 2) : other.limits.data_mib,
+               own.limits.memory_mib.value_or(built_in.memory_mib) * 2);
   take_smaller(own.limits.memory_mib, other.limits.memory_mib, built_in.memory_mib);
   take_smaller(own.limits.processes, other.limits.processes, built_in.processes);
   take_smaller(own.limits.file_mib, other.limits.file_mib, built_in.file_mib);
@@ -377,10 +381,24 @@ void narrow_limits(std::vector<File>& files) {
   }
 }
 
+bool is_wrapper(const Node& node) {
+  const Type* rest = rest_type(node);
+  return rest != nullptr && rest->language == Language::command;
+}
+
+// A wrapper would be given a program by its path again, and that to itself.
+void check_by_path(const PolicyContext& context) {
+  const Command* command = context.policy.find(context.policy.by_path);
+  if (command == nullptr || !is_wrapper(command->node)) return;
+  refuse(context.item(context.policy.by_path_place),
+         {"a wrapper takes no programs by their path", "a command that runs its first operand", context.policy.by_path, ""});
+}
+
 void check_paths(const PolicyContext& context) {
   std::unordered_map<std::string_view, const Command*> owners;
   for (const Command& command : context.policy.commands) {
-    if (command.node.name == context.policy.by_path) continue;  // nobody means that path: it starts another program
+    // Nobody means these by that path: they start another program.
+    if (is_wrapper(command.node) || command.node.name == context.policy.by_path) continue;
     for (const std::string& path : command.paths) {
       const auto [owner, first] = owners.emplace(path, &command);
       if (first) continue;
@@ -408,6 +426,7 @@ Policy load(std::string_view path, PolicyFiles& files, const LoadScope& scope) {
   for (std::size_t i = 0; i < read.size(); ++i) read_file({context, read[i], gatherer.overridden(), i == 0});
   check_variable_cycles(context);
   narrow_limits(read);
+  check_by_path(context);
   if (scope.everything) check_paths(context);
   context.policy.file = read[0].path;
   context.policy.sha256 = gatherer.digest();

@@ -33,6 +33,7 @@ constexpr std::int64_t kUnboundFirstLookMs = 4, kUnboundLookMs = 8;
 constexpr std::int64_t kCgroupLookMs = 100;
 constexpr std::int64_t kMaxKills = 8;      // by the kernel, for memory; then the tree goes as a whole, as for the census
 constexpr std::int64_t kLookShare = 10;    // a look may take that part of the time
+constexpr std::int64_t kNearShare = 2;     // and that one where there is nearly too much, and each takes longer
 constexpr std::int64_t kAnswerMs = 20;     // how long after its time limit a tree may take to be gone before the answer is given
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
@@ -311,7 +312,7 @@ class Watcher {
     }
     const std::int64_t took = now_ms() - now;
     const std::int64_t pause = launch_.limits.cgroup ? kCgroupLookMs : launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs;
-    look_at_ = now + std::max(pause, took * kLookShare);
+    look_at_ = now + std::max(pause, took * (census_.near_limit() ? kNearShare : kLookShare));
     if (look_at_ >= wall_ - took * 3) look_at_ = INT64_MAX;  // none that would make the answer to the time limit late
   }
 

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 
 namespace safe_exec {
 namespace {
@@ -88,6 +89,9 @@ bool Census::read_memory_of(pid_t thread, Member& member) const {
   char* at = buffer.data();
   for (std::int64_t* value : {&member.size, &member.resident, &member.shared}) *value = ::strtoll(at, &at, 10);
   member.thread = thread;
+  // A page of them tells of 512 pages, touched or not for writing: read only where that could be much.
+  const bool sparse = pages_kib(member.size) / 512 > bounds_.memory_kib / 16;
+  member.tables_kib = sparse ? field(read_at(proc_.get(), name_of(member.pid, thread) + "/status", buffer), "VmPTE:") : 0;
   return true;
 }
 
@@ -194,36 +198,65 @@ bool Census::shares_memory(const Member& one, const Member& other) const {
   return one.size == other.size && ::syscall(SYS_kcmp, one.thread, other.thread, KCMP_VM, 0, 0) == 0;
 }
 
-bool Census::is_over_memory(std::size_t& culprit) {
+std::int64_t Census::own_memory(const Member& member) { return pages_kib(member.resident - member.shared) + member.tables_kib; }
+
+// What a single process has is told by its own counters, without a walk through its memory.
+bool Census::is_one_over_memory() {
+  const auto most = std::ranges::max_element(members_, {}, own_memory);
+  if (most == members_.end() || bounds_.memory_kib <= 0 || own_memory(*most) <= bounds_.memory_kib) return false;
+  for (Member& member : members_) member.memory_kib = 0;
+  near_limit_ = true;
+  memory_kib_ = most->memory_kib = own_memory(*most);
+  return true;
+}
+
+bool Census::is_over_memory() {
   std::int64_t anonymous = 0;
   std::int64_t resident = 0;
   for (const Member& member : members_) {
-    anonymous += pages_kib(member.resident - member.shared);
-    resident += pages_kib(member.resident);
+    anonymous += own_memory(member);
+    resident += pages_kib(member.resident) + member.tables_kib;
   }
   memory_kib_ = anonymous;
-  if (bounds_.memory_kib <= 0 || resident <= bounds_.memory_kib) return false;
-  std::int64_t total = 0;
-  std::int64_t most = -1;
+  near_limit_ = bounds_.memory_kib > 0 && resident > bounds_.memory_kib;
+  if (!near_limit_) return false;
+  memory_kib_ = 0;
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    const Member& member = members_[i];
-    if (member.parent != i && shares_memory(member, members_[member.parent])) continue;
-    const std::int64_t memory = exact_memory(member);
-    total += memory;
-    if (memory <= most) continue;
-    most = memory;
-    culprit = i;
+    Member& member = members_[i];
+    const bool same = member.parent != i && shares_memory(member, members_[member.parent]);
+    member.memory_kib = same ? 0 : exact_memory(member) + member.tables_kib;
+    memory_kib_ += member.memory_kib;
   }
-  memory_kib_ = total;
-  return total > bounds_.memory_kib;
+  return memory_kib_ > bounds_.memory_kib;
 }
 
-// What ends between two readings leaves its share to the next: only what a second look finds as well is too much.
-bool Census::bound_memory() {
-  std::size_t culprit = 0;
-  if (!is_over_memory(culprit)) return false;
+// What ends between two readings leaves its share to the next: then only what a second look finds as well is too much.
+bool Census::is_surely_over_memory() {
+  if (is_one_over_memory()) return true;
+  if (!is_over_memory()) return false;
+  std::vector<Member> counted = members_;
   walk();
-  return is_over_memory(culprit) && kill_one(culprit, "memory");
+  const bool all_live = std::ranges::all_of(counted, [this](const Member& member) {
+    return member.size == 0 || std::ranges::any_of(members_, [&](const Member& now) { return now.pid == member.pid && now.size > 0; });
+  });
+  if (!all_live) return is_over_memory();
+  members_ = std::move(counted);
+  return true;
+}
+
+// Those that have most go, until the rest is within the limit.
+bool Census::bound_memory() {
+  if (!is_surely_over_memory()) return false;
+  std::vector<std::size_t> order(members_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, std::ranges::greater(), [this](std::size_t i) { return members_[i].memory_kib; });
+  std::int64_t left = memory_kib_;
+  for (const std::size_t i : order) {
+    if (left <= bounds_.memory_kib) break;
+    if (kill_one(i, "memory")) return true;
+    left -= members_[i].memory_kib;
+  }
+  return false;
 }
 
 bool Census::look() {

@@ -29,6 +29,7 @@ class Census {
   // Looks once. True: the whole tree has to end, over_limit() says of what there was too much.
   [[nodiscard]] bool look();
   [[nodiscard]] const std::string& over_limit() const { return over_limit_; }  // "": nothing; else a process was killed for it
+  [[nodiscard]] bool near_limit() const { return near_limit_; }  // at the last look the exact count was needed
   [[nodiscard]] bool looked() const { return looks_ > 0; }
   [[nodiscard]] std::int64_t memory_kib() const { return memory_kib_; }         // anonymous, at the last look
   [[nodiscard]] std::int64_t most_processes() const { return most_processes_; }
@@ -41,6 +42,7 @@ class Census {
     std::size_t parent = 0;         // index; its own: a child of the root
     std::int64_t tasks = 0, below = 0;  // below: tasks of all descendants and its own
     std::int64_t size = 0, resident = 0, shared = 0;  // pages
+    std::int64_t tables_kib = 0, memory_kib = 0;      // of the page tables; what counts, once it was asked for
   };
 
   void walk();
@@ -51,7 +53,10 @@ class Census {
   [[nodiscard]] std::int64_t exact_memory(Member member) const;
   [[nodiscard]] bool shares_memory(const Member& one, const Member& other) const;
   [[nodiscard]] bool bound_processes();
-  [[nodiscard]] bool is_over_memory(std::size_t& culprit);
+  [[nodiscard]] static std::int64_t own_memory(const Member& member);
+  [[nodiscard]] bool is_one_over_memory();
+  [[nodiscard]] bool is_over_memory();
+  [[nodiscard]] bool is_surely_over_memory();
   [[nodiscard]] bool bound_memory();
   [[nodiscard]] bool kill_one(std::size_t index, const char* resource);
   [[nodiscard]] pid_t parent_of(pid_t pid) const;
@@ -63,6 +68,7 @@ class Census {
   std::vector<Member> members_;  // parents before their children
   pid_t command_ = 0;            // the root's first child
   std::string over_limit_;
+  bool near_limit_ = false;
   int looks_ = 0, kills_ = 0;
   std::int64_t memory_kib_ = 0, most_processes_ = 0;
 };

@@ -64,6 +64,20 @@ class Bombs(SandboxTest):
             self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
             self.assertLess(result["duration_ms"], 5000 + SLACK_MS)
 
+    def test_many_small_processes_are_as_much_as_a_large_one(self):
+        script = "for (1 .. 40) { fork or do { $x = 'x' x 20000000; sleep 5; exit } } 1 while wait > 0; print qq(fine)"
+        for layers in self.modes:
+            status, outcome, result = self.outcome("/usr/bin/perl", ["-e", script], {"memory_mib": 256}, layers)
+            self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
+            self.assertLess(result["duration_ms"], 3000 + SLACK_MS)
+
+    def test_page_tables_count(self):
+        script = "import mmap; m = mmap.mmap(-1, 1 << 39, flags=0x4022)\nfor i in range(0, 1 << 39, 1 << 21): m[i]\nimport time; time.sleep(3)"
+        for layers in self.modes:
+            status, outcome, result = self.outcome("/usr/bin/python3", ["-c", script], {"memory_mib": 256, "data_mib": 0}, layers,
+                                                   sandbox={"read": ["/usr"]})
+            self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
+
     def test_memory_shared_by_forked_processes_counts_once(self):
         script = "$x = 'x' x 60000000; for (1 .. 8) { fork or do { sleep 1; exit } } sleep 1; print qq(fine)"
         for layers in self.modes:

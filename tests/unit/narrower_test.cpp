@@ -81,6 +81,7 @@ TEST_CASE("narrower: commands are found by name, and their identity is compared"
   const std::string by_path = R"({"version": 1, "by_path": "c", "commands": {"c": {"path": "/bin/c"}}})";
   check_rows({{by_path, whole(R"({"path": "/bin/c"})"), "/by_path", "by_path is c"},
               {by_path, by_path, "-", ""},
+              {by_path, R"({"version": 1, "by_path": "c", "commands": {"c": {"path": "/bin/c"}, "d": {"path": "/bin/d"}}})", "/by_path", "./d may be"},
               {whole(R"({"path": "/bin/c"})"), by_path, "-", ""}},
              true);
 }

@@ -251,6 +251,18 @@ TEST_CASE("policy: a command in policy.json and in commands/ is an error, and so
   CHECK(has(named.error().message, "not the name of a command"));
 }
 
+TEST_CASE("policy: what a file lets one process reserve is twice its memory, also for what it includes") {
+  for (const auto& [limits, expected] : std::vector<std::pair<std::string, std::optional<std::int64_t>>>{
+           {R"({"memory_mib": 100})", 200}, {R"({"memory_mib": 100, "data_mib": 0})", 0}, {R"({"cpu_s": 1})", 0}, {R"({"memory_mib": 0})", 0}}) {
+    CAPTURE(limits);
+    const Expected<Policy> policy =
+        load({{"/p/policy.json", R"({"version": 1, "include": ["base.json"], "defaults": {"limits": )" + limits + "}}"},
+              {"/p/base.json", R"({"version": 1, "defaults": {"limits": {"memory_mib": 4096, "data_mib": 0}}, "commands": {"u": {"path": "/bin/u"}}})"}});
+    REQUIRE(policy.has_value());
+    CHECK(policy->find("u")->defaults->limits.data_mib == expected);
+  }
+}
+
 TEST_CASE("policy: includes join names, commands keep their own defaults, limits take the smaller") {
   const Expected<Policy> policy =
       load({{"/p/policy.json", R"({"version": 1, "name": "top", "include": ["sub/base.json", "/q"],
