@@ -112,6 +112,8 @@ Expected<std::optional<Decision>> decide(const Request& request, const Invocatio
 
     std::vector<std::string> wrapped;
     auto decision = decide_by(*policy, request, in, scope, wishes, wrapped);
+    const bool by_path = !request.argv.empty() && request.argv.front().find('/') != std::string::npos;
+    if (by_path && std::ranges::find(wrapped, policy->by_path) != wrapped.end()) result.command = policy->by_path;
     if (!scope.add_wrapped(wrapped)) return decision;
     if (wishes.trace != nullptr) wishes.trace->clear();
   }

@@ -249,7 +249,7 @@ bool Census::bound_memory() {
   if (!is_surely_over_memory()) return false;
   std::vector<std::size_t> order(members_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::sort(order, std::ranges::greater(), [this](std::size_t i) { return members_[i].memory_kib; });
+  std::ranges::stable_sort(order, std::ranges::greater(), [this](std::size_t i) { return members_[i].memory_kib; });
   std::int64_t left = memory_kib_;
   for (const std::size_t i : order) {
     if (left <= bounds_.memory_kib) break;

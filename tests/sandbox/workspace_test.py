@@ -403,6 +403,9 @@ class Builds(Workspace):
         os.symlink("/usr/bin/id", os.path.join(self.ws, "outside"))
         for name in ("./outside", "./.env", "./missing", "./build", "/opt/app", "/tmp/cat", "./a=b/c", "build/../cat"):
             self.assertEqual(self.denied(name), "command_not_allowed", name)
+        os.symlink("/usr/bin/id", os.path.join(self.ws, "build", "id"))
+        _, result = self.run_workspace(["build/id"])
+        self.assertEqual((result["denied"]["code"], result["command"]["name"]), ("command_not_allowed", "program"), result)
         subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", os.path.join(self.ws, ".venv")], check=True)
         self.assertEqual(self.done(".venv/bin/python", "-c", "import sys; print(sys.prefix)"), os.path.join(self.ws, ".venv") + "\n")
         self.write("ws/node.sh", "#!/usr/bin/env node\nconsole.log(6 * 7)\n")
