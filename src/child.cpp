@@ -279,7 +279,11 @@ void remove_cgroup(const ChildPlan& plan) {
   pollfd reports{plan.report_fd, 0, 0};
   const timespec now{};
   if (plan.cgroup_fd <= 0 || call(SYS_ppoll, &reports, 1, &now) <= 0 || (reports.revents & POLLERR) == 0) return;
-  call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR);
+  // A process that was waited for may still be on its way out of it.
+  for (int i = 0; i < 100 && call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR) == -EBUSY; ++i) {
+    const timespec turn{0, 2000000};
+    call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
+  }
 }
 
 // As long as those that were killed are ending there is nobody to look for: until none did in so many turns. More while the
