@@ -274,11 +274,13 @@ void kill_cgroup(const ChildPlan& plan) {
   call(SYS_close, fd);
 }
 
-// By the supervisor, unless nobody is left who would read a report.
+// Nothing more is reported. Whoever may still ask the cgroup what was too much lets the lifeline go when it has, or is dead.
 void remove_cgroup(const ChildPlan& plan) {
-  pollfd reports{plan.report_fd, 0, 0};
-  const timespec now{};
-  if (plan.cgroup_fd <= 0 || call(SYS_ppoll, &reports, 1, &now) <= 0 || (reports.revents & POLLERR) == 0) return;
+  if (plan.cgroup_fd <= 0) return;
+  call(SYS_close, plan.report_fd);
+  pollfd watch{plan.lifeline_fd, 0, 0};
+  while (call(SYS_ppoll, &watch, 1) == -EINTR) {
+  }
   // A process that was waited for may still be on its way out of it.
   for (int i = 0; i < 100 && call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR) == -EBUSY; ++i) {
     const timespec turn{0, 2000000};

@@ -104,11 +104,13 @@ class Watcher {
     }
     if (ended_at_ == 0) ended_at_ = now_ms();
     seen_.duration_ms = ended_at_ - started_;
-    if (!launch_.limits.cgroup) seen_.over_limit = census_.over_limit();
+    let_reaper_go();
+    if (!launch_.limits.cgroup) {
+      seen_.over_limit = census_.over_limit();
+      seen_.most_processes = census_.most_processes();
+    }
     seen_.counted = census_.looked();
     seen_.memory_kib = census_.memory_kib();
-    seen_.most_processes = census_.most_processes();
-    if (launch_.limits.cgroup) (void)ask_cgroup();
     seen_.out = out_.capture.take();
     seen_.err = err_.capture.take();
     return std::move(seen_);
@@ -247,12 +249,23 @@ class Watcher {
     for (;;) {
       const ssize_t size = ::read(launch_.report.read.get(), messages.data(), sizeof messages);
       if (size < 0 && errno == EINTR) continue;
-      if (size == 0) launch_.report.read.reset();
+      if (size == 0) end_reports();
       if (size <= 0) return;
       const auto count = static_cast<std::size_t>(size) / sizeof(Message);
       malformed_ |= static_cast<std::size_t>(size) % sizeof(Message) != 0;
       for (std::size_t i = 0; i < count; ++i) take(messages[i]);
     }
+  }
+
+  void end_reports() {
+    launch_.report.read.reset();
+    let_reaper_go();
+  }
+
+  // It waits for this where it has a cgroup to remove.
+  void let_reaper_go() {
+    if (launch_.limits.cgroup && launch_.lifeline.write) (void)ask_cgroup();
+    launch_.lifeline.write.reset();
   }
 
   void read_refused() {
@@ -327,10 +340,11 @@ class Watcher {
     return events.killed;
   }
 
-  // End of file on the lifeline tells the reaper to kill the tree; it then still reports usage.
+  // A byte on the lifeline tells the reaper to kill the tree, as end of file does; it then still reports usage.
   void stop_tree() {
-    launch_.lifeline.write.reset();
-    if (kill_at_ == INT64_MAX) kill_at_ = now_ms() + kGraceMs;
+    if (kill_at_ != INT64_MAX) return;
+    kill_at_ = now_ms() + kGraceMs;
+    (void)!::write(launch_.lifeline.write.get(), "", 1);  // fails when the reaper is gone
   }
 
   void kill_reaper() {

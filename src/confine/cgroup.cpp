@@ -116,12 +116,14 @@ Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {  // what this was goes with
   std::swap(directory_, other.directory_);
   std::swap(processes_, other.processes_);
   std::swap(name_, other.name_);
+  std::swap(kills_, other.kills_);
   return *this;
 }
 
 bool Cgroup::limit(const CgroupLimits& limits) {
   processes_ = UniqueFd(::openat(directory(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
   if (!processes_) return false;
+  kills_ = ::faccessat(directory(), "cgroup.kill", W_OK, AT_EACCESS) == 0;
   if (limits.processes > 0 && !write_file(directory(), "pids.max", std::to_string(limits.processes))) return false;
   if (limits.memory_bytes <= 0) return true;
   // Without memory.oom.group: the kernel kills the process that has most, as the census does, and not the whole tree.
@@ -151,8 +153,6 @@ Cgroup::~Cgroup() {
     (void)::nanosleep(&turn, nullptr);
   }
 }
-
-bool Cgroup::kills() const { return ::faccessat(directory(), "cgroup.kill", W_OK, AT_EACCESS) == 0; }
 
 CgroupEvents Cgroup::events() const {
   const std::string memory = read_file(directory(), "memory.events");

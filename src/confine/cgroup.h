@@ -37,7 +37,7 @@ class Cgroup {
   [[nodiscard]] int directory() const noexcept { return directory_.get(); }
   [[nodiscard]] int processes() const noexcept { return processes_.get(); }  // cgroup.procs: who writes 0 joins
   [[nodiscard]] const std::string& name() const noexcept { return name_; }   // as seen from itself: "../safe-exec-1f"
-  [[nodiscard]] bool kills() const;        // all at once: cgroup.kill (Linux 5.14)
+  [[nodiscard]] bool kills() const noexcept { return kills_; }  // all at once: cgroup.kill (Linux 5.14)
   [[nodiscard]] CgroupEvents events() const;
 
  private:
@@ -47,6 +47,7 @@ class Cgroup {
   UniqueFd directory_;  // locked: who can lock it finds that its owner is dead
   UniqueFd processes_;
   std::string name_;
+  bool kills_ = false;
 };
 
 // Where children may be made, given the text of /proc/self/cgroup: the parent of the caller's own cgroup. Controllers are
