@@ -25,6 +25,7 @@
 #include "child_trace.h"
 #include "child_tree.h"
 #include "clone3.h"
+#include "scheduling.h"
 #include "syscall.h"
 
 namespace safe_exec {
@@ -290,33 +291,44 @@ void remove_cgroup(const ChildPlan& plan) {
 
 // As long as those that were killed are ending there is nobody to look for: until none did in so many turns. More while the
 // command itself is ending, because what its children leave is its own until then. Orphans that end by themselves say that
-// somebody makes them. Returns false when no child is left.
-bool reap_while_ending(const Run& run, long& command, int turns) {
-  constexpr int kMost = 10;  // they may kill one another
+// somebody makes them. most: turns in all, since they may kill one another. Returns false when no child is left.
+bool reap_while_ending(const Run& run, long& command, int turns, int most) {
   for (int all = 0, idle = 0;; ++all) {
     size_t killed = 0;
     if (!reap(run, command, WNOHANG, &killed)) return false;
     idle = killed > 0 ? 0 : idle + 1;
-    if (idle > (command > 0 ? turns * 6 : turns) || all > kMost) return true;
+    if (idle > (command > 0 ? turns * 6 : turns) || all > most) return true;
     const timespec turn{0, all == 0 ? 500000 : 2000000};
     call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
   }
 }
 
 // As a subreaper every orphan becomes a child of this process, so the walk is repeated until there is none: frozen first,
-// so that few can run away from it. Not inlined: its memory is not for launches that have a pid namespace.
+// so that few can run away from it. Once it meets only those that it killed before, it says so: a thousand take long to end.
+// Not inlined: its memory is not for launches that have a pid namespace.
 [[gnu::noinline]] void sweep(const Run& run, long& command) {
   const ChildPlan& plan = *run.plan;
   kill_cgroup(plan);
   // Its process group in one go, which no fork outruns (fork(2) fails while SIGKILL is pending), and without /proc.
   const bool told = run.group > 1 && call(SYS_kill, -run.group, SIGKILL) == 0;
-  constexpr int kTurns = 1;
-  if (!reap_while_ending(run, command, told ? kTurns : 0)) return;
-  Tree tree;
-  signal_tree(plan, tree, SIGKILL);  // enough for those that only left the group
-  while (reap_while_ending(run, command, kTurns)) {
-    signal_tree(plan, tree, SIGSTOP);
-    signal_tree(plan, tree, SIGKILL);
+  constexpr int kTurns = 1, kFew = 2, kMost = 10;
+  if (!reap_while_ending(run, command, told ? kTurns : 0, kFew)) return;
+  Tree trees[2];
+  Tree *now = &trees[0], *before = &trees[1];
+  signal_tree(plan, *before, SIGKILL);  // enough for those that only left the group
+  bool all = false;
+  for (bool again = false; !again || reap_while_ending(run, command, kTurns, all ? kMost * 10 : kMost); again = true) {
+    if (again) signal_tree(plan, *now, SIGSTOP);
+    signal_tree(plan, *now, SIGKILL);
+    if (!all && is_part_of(*now, *before)) {
+      Message message{};
+      message.kind = Message::killed;
+      send(plan, message);
+      all = true;
+    }
+    Tree* const last = before;
+    before = now;
+    now = last;
   }
 }
 
@@ -410,6 +422,15 @@ void await_go(ChildPlan& plan) {
   if (plan.pid_max != nullptr) limit_processes(plan);
 }
 
+// Who sweeps must not wait for its turn behind a fork bomb.
+void go_first() {
+  const sched_param first{1};
+  if (call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) == 0) return;
+  const auto nice = static_cast<int32_t>(20 - call(SYS_getpriority, 0, 0));  // the call gives 40 to 1
+  const SchedulerAttributes sooner = with_slice(kShortestSlice, nice);
+  call(SYS_sched_setattr, 0, &sooner, 0);
+}
+
 // Makes root and working directory, which the command shares so far, while it confines itself.
 void place_command(const ChildPlan& plan, Run& run) {
   run.exec_fd = plan.exec_fd;
@@ -422,10 +443,7 @@ void place_command(const ChildPlan& plan, Run& run) {
   const long mask = call(SYS_umask, 077);
   call(SYS_umask, (mask & 0777) | 022);
   call(SYS_unshare, CLONE_FS);  // from here on the command's alone; where it is refused, the reaper's too, who needs neither
-  if (!plan.pid_namespace) {  // who sweeps must not wait for its turn behind a fork bomb; refused to ordinary users
-    const sched_param first{1};
-    call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
-  }
+  if (!plan.pid_namespace) go_first();
   drop_privileges(plan);
   say(run.placed, kGo);
 }

@@ -18,7 +18,7 @@ enum class Step : uint32_t {
 
 // What a report says, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
 struct Message {
-  enum Kind : uint32_t { failed = 1, note = 2, ended = 3 };
+  enum Kind : uint32_t { failed = 1, note = 2, ended = 3, killed = 4 };  // killed: all of the tree, as far as it is left
   uint32_t kind;
   Step step;       // failed, note
   int32_t error;   // failed, note: errno

@@ -34,7 +34,7 @@ void add_children(const ChildPlan& plan, const char* path, Tree& tree) {
       if (buffer[i] >= '0' && buffer[i] <= '9') {
         number = number * 10 + (buffer[i] - '0');
       } else if (number > 0) {
-        if (tree.count < kMaxTree) tree.pids[tree.count++] = number;
+        if (tree.count < kMaxTree) tree.pids[tree.count++] = static_cast<int>(number);
         number = 0;
       }
     }
@@ -87,6 +87,20 @@ size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) noexcept {
     add_children_of(plan, tree.pids[i], tree);
   }
   return tree.count;
+}
+
+bool is_part_of(const Tree& tree, const Tree& other) noexcept {
+  if (tree.count >= kMaxTree) return false;  // there may be more
+  size_t at = 0;  // in much the same order
+  for (size_t i = 0; i < tree.count; ++i) {
+    size_t looked = 0;
+    while (looked < other.count && other.pids[at] != tree.pids[i]) {
+      at = at + 1 < other.count ? at + 1 : 0;
+      ++looked;
+    }
+    if (looked == other.count) return false;
+  }
+  return true;
 }
 
 }  // namespace safe_exec

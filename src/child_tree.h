@@ -10,11 +10,14 @@ namespace safe_exec {
 inline constexpr size_t kMaxTree = 4096;  // more are met in the next pass
 
 struct Tree {
-  long pids[kMaxTree];
+  int pids[kMaxTree];
   size_t count;
 };
 
 // Sends a signal to every descendant of this process that plan.proc_fd, a descriptor of /proc, shows. Returns how many.
 size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) noexcept;
+// Whether all of a tree were in another. After two passes with SIGKILL nobody is left then who could fork: fork(2) fails while
+// it is pending.
+bool is_part_of(const Tree& tree, const Tree& other) noexcept;
 
 }  // namespace safe_exec

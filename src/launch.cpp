@@ -288,6 +288,11 @@ void abandon(Launch& launch) noexcept {
   launch.running = waited == 0 && information.si_pid == 0;
 }
 
+void set_slice(std::uint64_t slice) {
+  const SchedulerAttributes wanted = with_slice(slice, ::getpriority(PRIO_PROCESS, 0));
+  (void)::syscall(SYS_sched_setattr, 0, &wanted, 0U);
+}
+
 // In uninterruptible sleep a reaper may outlast every patience; then what it uses is left to it.
 void free_launch(Launch* launch) noexcept {
   if (launch->waiting) abandon(*launch);
@@ -295,6 +300,16 @@ void free_launch(Launch* launch) noexcept {
 }
 
 }  // namespace
+
+FirstTurn::FirstTurn() : before_(::sched_getscheduler(0)) {
+  const sched_param first{1};
+  if (before_ != SCHED_OTHER || ::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) == 0) return;
+  set_slice(kShortestSlice);
+}
+
+FirstTurn::~FirstTurn() {
+  if (before_ == SCHED_OTHER) set_slice(0);
+}
 
 Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& wanted) {
   // Inherited from whoever started safe-exec, or from an earlier launch: execve(2) passes it on, and nothing takes it back.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "confine/seccomp.h"
 #include "fd.h"
 #include "model.h"
+#include "scheduling.h"
 
 namespace safe_exec {
 
@@ -26,6 +28,19 @@ struct Wanted {
 
 struct Pipe {
   UniqueFd read, write;
+};
+
+// Where nothing but a count bounds the processes, who counts must not wait for its turn behind them; nor who answers behind those
+// that are ending. Until it is destroyed this process runs before all others, or, where that is refused, before most.
+class FirstTurn {
+ public:
+  FirstTurn();
+  ~FirstTurn();
+  FirstTurn(const FirstTurn&) = delete;
+  FirstTurn& operator=(const FirstTurn&) = delete;
+
+ private:
+  int before_;
 };
 
 struct Launch {
@@ -51,6 +66,7 @@ struct Launch {
   std::string unreached;            // what of the network is, because it cannot be told apart from the host's
   pid_t pid = -1;
   UniqueFd pidfd;
+  std::optional<FirstTurn> first;
   bool running = false;  // the reaper uses all this
   bool waiting = false;  // and was not yet let go
 };

@@ -560,6 +560,7 @@ struct Outcome {
 struct LastProcess {
   UniqueFd pidfd;
   std::shared_ptr<void> launch;
+  bool sweeps = false;  // without a pid namespace it is who ends the rest, and is not to be killed
 };
 
 // The complete answer to one request; report.h turns it into JSON.

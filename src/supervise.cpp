@@ -280,8 +280,9 @@ LayerStatus tree_status(const Launch& launch, const Watched& watched) {
   }
   const char* const detail = watched.ending ? "all were killed, and were still being taken down when this was written" : "";
   if (launch.wanted.namespaces.pid) return {Layer::tree_kill, LayerState::enforced, detail, 0};
-  if (killed_by_cgroup(launch)) return {Layer::tree_kill, LayerState::enforced, "by a cgroup", 0};
-  return {Layer::tree_kill, LayerState::partial, "subreaper sweep", 0};
+  const std::string also = *detail == '\0' ? "" : std::string("; ") + detail;
+  if (killed_by_cgroup(launch)) return {Layer::tree_kill, LayerState::enforced, "by a cgroup" + also, 0};
+  return {Layer::tree_kill, LayerState::partial, "subreaper sweep" + also, 0};
 }
 
 std::string filter_detail(const Plan& plan, const Attempts& attempts, const Launch& launch) {
@@ -454,8 +455,9 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     return tl::unexpected(std::move(error));
   }
   Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);
-  // Without a pid namespace whoever waits must not kill: the reaper is who sweeps.
-  if (last != nullptr && launch.wanted.namespaces.pid) *last = {std::move(launch.pidfd), begun};
+  if (last != nullptr && (launch.wanted.namespaces.pid || watched->ending)) {
+    *last = {std::move(launch.pidfd), begun, !launch.wanted.namespaces.pid};
+  }
   return outcome;
 }
 
@@ -504,7 +506,7 @@ void await_end(LastProcess& last) {
     pollfd gone{process.get(), POLLIN, 0};
     while ((ready = ::poll(&gone, 1, kPatienceMs)) < 0 && errno == EINTR) {
     }
-    if (ready == 0) (void)::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+    if (ready == 0 && !last.sweeps) (void)::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
   }
   siginfo_t information{};
   if (process && ready > 0) {

@@ -34,7 +34,7 @@ constexpr std::int64_t kCgroupLookMs = 100;
 constexpr std::int64_t kMaxKills = 8;      // by the kernel, for memory; then the tree goes as a whole, as for the census
 constexpr std::int64_t kLookShare = 10;    // a look may take that part of the time
 constexpr std::int64_t kNearShare = 2;     // and that one where there is nearly too much, and each takes longer
-constexpr std::int64_t kAnswerMs = 20;     // how long after its time limit a tree may take to be gone before the answer is given
+constexpr std::int64_t kAnswerMs = 5;     // how long after its time limit a tree may take to be gone before the answer is given
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
 std::int64_t now_ms() {
@@ -43,31 +43,12 @@ std::int64_t now_ms() {
   return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-// Where nothing but a count bounds the processes, who counts must not wait for its turn behind them; nor who answers behind a
-// thousand that are ending. For root only.
-class FirstTurn {
- public:
-  FirstTurn() : before_(::sched_getscheduler(0)) {
-    const sched_param first{1};
-    if (before_ == SCHED_OTHER) (void)::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
-  }
-  ~FirstTurn() {
-    const sched_param none{0};
-    if (before_ == SCHED_OTHER) (void)::sched_setscheduler(0, SCHED_OTHER, &none);
-  }
-  FirstTurn(const FirstTurn&) = delete;
-  FirstTurn& operator=(const FirstTurn&) = delete;
-
- private:
-  int before_;
-};
-
 class Watcher {
  public:
   Watcher(const Plan& plan, Launch& launch, bool leave_end)
       : plan_(plan),
         launch_(launch),
-        leave_end_(leave_end && launch.wanted.namespaces.pid),
+        leave_end_(leave_end),
         out_{launch.out.read, Capture(plan.stdout_bytes)},
         err_{launch.err.read, Capture(plan.stderr_bytes)},
         started_(now_ms()),
@@ -80,7 +61,7 @@ class Watcher {
 
   Expected<Watched> run() {
     const int stop_fd = open_stop_signals();
-    if (launch_.limits.unbound_processes) turn_.emplace();
+    if (launch_.limits.unbound_processes) launch_.first.emplace();
     while (!finished()) {
       if (!poll_once(stop_fd)) break;
     }
@@ -151,11 +132,14 @@ class Watcher {
   }
 
   // A thousand processes are killed at once, but taken down one by one.
-  std::int64_t answer_at() const { return seen_.timed_out && leave_end_ && !gone_ ? wall_ + kAnswerMs : INT64_MAX; }
+  std::int64_t answer_at() const {
+    const bool told = seen_.timed_out && leave_end_ && !gone_ && (launch_.wanted.namespaces.pid || all_killed_);
+    return told ? wall_ + kAnswerMs : INT64_MAX;
+  }
 
   // Only what is left of the sandbox is still to go, and by itself.
   bool left() const {
-    return leave_end_ && !gone_ && seen_.ended && kill_at_ == INT64_MAX && !launch_.out.read && !launch_.err.read;
+    return leave_end_ && launch_.wanted.namespaces.pid && !gone_ && seen_.ended && kill_at_ == INT64_MAX && !launch_.out.read && !launch_.err.read;
   }
 
   int wait_ms() const {
@@ -288,6 +272,10 @@ class Watcher {
       if (message.step == Step::process_limit) census_.kill_processes();
       return;
     }
+    if (message.kind == Message::killed) {
+      all_killed_ = true;
+      return;
+    }
     auto& place = message.kind == Message::failed ? seen_.failed : seen_.ended;
     if (message.kind != Message::failed && message.kind != Message::ended) malformed_ = true;
     if (!place) place = message;
@@ -309,7 +297,7 @@ class Watcher {
     const std::int64_t now = now_ms();
     if (running() && now >= wall_) {
       seen_.timed_out = true;
-      if (!turn_) turn_.emplace();
+      if (!launch_.first) launch_.first.emplace();
       stop_tree();
     }
     if (running() && now >= look_at_) count_tree(now);
@@ -353,7 +341,7 @@ class Watcher {
     killed_ = true;
     // Without a pid namespace the reaper is who sweeps, so it is left to it.
     if (launch_.wanted.namespaces.pid) (void)::syscall(SYS_pidfd_send_signal, launch_.pidfd.get(), SIGKILL, nullptr, 0);
-    launch_.lifeline.write.reset();
+    let_reaper_go();
   }
 
   // What is left in a pipe that somebody still holds open; it does not block.
@@ -380,7 +368,6 @@ class Watcher {
   Stream out_, err_;
   Watched seen_;
   UniqueFd stop_;
-  std::optional<FirstTurn> turn_;
   std::int64_t started_;
   std::int64_t wall_ = INT64_MAX;
   std::int64_t look_at_ = INT64_MAX;
@@ -389,6 +376,7 @@ class Watcher {
   std::int64_t gone_at_ = 0;           // the reaper's
   std::int64_t kill_at_ = INT64_MAX;   // the tree was told to end; the reaper is killed then
   bool gone_ = false, killed_ = false, malformed_ = false;
+  bool all_killed_ = false;  // says the reaper, where it had to seek them
   bool overdue_ = false;  // the answer is given while the kernel takes the tree down
   int blind_ = 0;        // errno of poll
   bool unread_ = false;  // standard output is not watched any more

@@ -151,8 +151,7 @@ class Crowd(SandboxTest):
                 self.assertEqual(result["stdout"], "all there")
                 self.assertLess(result["duration_ms"], 4000 + SLACK_MS)
                 self.assertEqual(survivors(marker), [])  # safe-exec has ended by now, which may have answered earlier
-                late = result["sandbox"]["layers"]["tree_kill"].get("detail", "").startswith("all were killed")
-                self.assertTrue(layers == {} or not late, result)  # without a process namespace nobody knows before the sweep
+                late = "all were killed" in result["sandbox"]["layers"]["tree_kill"].get("detail", "")
                 self.assertTrue(late or result["usage"], result)
 
     def test_a_thousand_orphans_are_reaped_while_the_command_runs(self):
