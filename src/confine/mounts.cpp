@@ -281,9 +281,18 @@ class RootPlanner {
     }
   }
 
+  // "a/../b" leads through a, which has to be there.
+  void add_way(const std::string& name) {
+    for (auto at = name.find("/.."); at != std::string::npos; at = name.find("/..", at + 1)) {
+      const bool up = at + 3 == name.size() || name[at + 3] == '/';
+      if (up && at > 0) ensure_directory(resolve(name.substr(0, at)));
+    }
+  }
+
   // A second name of a grant that no link leads to gets a bind of its own.
   void add_aliases() {
     for (const auto& [name, path] : aliases_) {
+      add_way(name);
       const std::string place = resolve(name);
       const auto original = binds_.find(path);
       if (place == path || original == binds_.end() || binds_.contains(place) || entries_.contains(place)) continue;

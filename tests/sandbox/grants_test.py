@@ -207,6 +207,19 @@ class Swaps(SandboxTest):
             self.assertEqual((status, result["denied"]["code"]), (126, "path_wrong_kind"), result)
 
 
+class Ways(SandboxTest):
+    def test_a_name_that_leads_through_another_directory_is_found(self):
+        self.write("ws/file", "text\n")
+        self.write("ws/a/b/other", "not granted\n")
+        self.write("ws/a/file", "text\n")
+        os.symlink("a/b", os.path.join(self.ws, "link"))
+        for layers in ({}, NO_NAMESPACES):
+            policy = self.policy({"cat": {"path": "/usr/bin/cat", "sandbox": {"layers": layers},
+                                          "operands": [{"name": "f", "type": {"path": "read", "within": ["${start_dir}"]}}]}})
+            for name in ("a/../file", "./a/b/../../file", "link/../file", "a/b/../../a/../file"):
+                status, result = self.run_json(policy, ["cat", name])
+                self.assertEqual((status, result["stdout"]), (0, "text\n"), result)
+
 
 class Covered(SandboxTest):
     """deny_paths in a directory that may be written: it is written as a whole, and what is denied is not there."""
