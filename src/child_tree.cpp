@@ -2,6 +2,7 @@
 // pid namespace finds its descendants.
 #include "child_tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "syscall.h"
@@ -26,10 +27,14 @@ void append(char* text, size_t& at, const char* more) {
 // Adds the pids of a space-separated list, /proc/PID/task/TID/children of proc(5).
 void add_children(const ChildPlan& plan, const char* path, Tree& tree) {
   const long fd = call(SYS_openat, plan.proc_fd, path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return;
+  if (fd < 0) {
+    tree.whole &= fd == -ENOENT || fd == -ESRCH;  // that thread has ended
+    return;
+  }
   char buffer[1024];
   long number = 0;
-  for (long n = 0; (n = call(SYS_read, fd, buffer, sizeof buffer)) > 0;) {
+  long n = 0;
+  while ((n = call(SYS_read, fd, buffer, sizeof buffer)) > 0) {
     for (long i = 0; i < n; ++i) {
       if (buffer[i] >= '0' && buffer[i] <= '9') {
         number = number * 10 + (buffer[i] - '0');
@@ -39,6 +44,7 @@ void add_children(const ChildPlan& plan, const char* path, Tree& tree) {
       }
     }
   }
+  tree.whole &= n == 0;
   call(SYS_close, fd);
 }
 
@@ -59,9 +65,13 @@ void add_children_of(const ChildPlan& plan, long pid, Tree& tree) {
   append(path, at, "/task");
   path[at] = '\0';
   const long dir = call(SYS_openat, plan.proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (dir < 0) return;
+  if (dir < 0) {  // gone, and then it had no children any more; or there is no descriptor left, or /proc hides it (hidepid)
+    tree.whole &= pid > 0 && call(SYS_kill, pid, 0) == -ESRCH;
+    return;
+  }
   alignas(DirEntry) char buffer[2048];
-  for (long n = 0; (n = call(SYS_getdents64, dir, buffer, sizeof buffer)) > 0;) {
+  long n = 0;
+  while ((n = call(SYS_getdents64, dir, buffer, sizeof buffer)) > 0) {
     for (long i = 0; i < n;) {
       const auto* entry = reinterpret_cast<const DirEntry*>(buffer + i);
       i += entry->size;
@@ -74,6 +84,7 @@ void add_children_of(const ChildPlan& plan, long pid, Tree& tree) {
       add_children(plan, path, tree);
     }
   }
+  tree.whole &= n == 0 || n == -ENOENT || n == -ESRCH;  // it ended meanwhile
   call(SYS_close, dir);
 }
 
@@ -81,6 +92,7 @@ void add_children_of(const ChildPlan& plan, long pid, Tree& tree) {
 
 size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) noexcept {
   tree.count = 0;
+  tree.whole = true;
   add_children_of(plan, 0, tree);
   for (size_t i = 0; i < tree.count; ++i) {
     call(SYS_kill, tree.pids[i], signal);
@@ -90,7 +102,7 @@ size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) noexcept {
 }
 
 bool is_part_of(const Tree& tree, const Tree& other) noexcept {
-  if (tree.count >= kMaxTree) return false;  // there may be more
+  if (!tree.whole || tree.count >= kMaxTree) return false;  // there may be more
   size_t at = 0;  // in much the same order
   for (size_t i = 0; i < tree.count; ++i) {
     size_t looked = 0;

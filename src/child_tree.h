@@ -12,6 +12,7 @@ inline constexpr size_t kMaxTree = 4096;  // more are met in the next pass
 struct Tree {
   int pids[kMaxTree];
   size_t count;
+  bool whole;  // no process was met whose children could not be read
 };
 
 // Sends a signal to every descendant of this process that plan.proc_fd, a descriptor of /proc, shows. Returns how many.
