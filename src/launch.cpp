@@ -296,6 +296,7 @@ void set_slice(std::uint64_t slice) {
 // In uninterruptible sleep a reaper may outlast every patience; then what it uses is left to it.
 void free_launch(Launch* launch) noexcept {
   if (launch->waiting) abandon(*launch);
+  launch->first.reset();
   if (!launch->running) delete launch;
 }
 
@@ -308,7 +309,12 @@ FirstTurn::FirstTurn() : before_(::sched_getscheduler(0)) {
 }
 
 FirstTurn::~FirstTurn() {
-  if (before_ == SCHED_OTHER) set_slice(0);
+  if (before_ != SCHED_OTHER) return;
+  const sched_param none{0};  // by the call that set it, which may be all that an outer sandbox allows
+  if (::sched_setscheduler(0, SCHED_OTHER, &none) != 0) {  // only root takes back that children begin as others do
+    (void)::sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none);
+  }
+  set_slice(0);
 }
 
 Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& wanted) {

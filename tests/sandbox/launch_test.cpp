@@ -15,6 +15,7 @@
 
 #include <functional>
 
+#include "../../src/launch.h"  // beside ours of that name
 #include "confine/census.h"
 #include "launch.h"
 #include "supervise.h"
@@ -415,5 +416,19 @@ TEST_CASE("launch: no more descriptors, no more processes: a named error and no 
     };
     const Ran ran = run(plan, lonely);
     CHECK_MESSAGE(has(ran.ending, "error launch_failed fork"), ran.ending);
+  }
+}
+
+TEST_CASE("launch: a first turn is given back, where sched_setattr is refused, and by a user who may only take one") {
+  for (const bool loses_root : {false, true}) {
+    const auto policy_after = [loses_root] {
+      {
+        const FirstTurn first;
+        if (loses_root && ::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return shell("exit 99");
+      }
+      return shell("exit " + std::to_string(::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK));
+    };
+    CHECK(run(policy_after, {Who::caller, {}}).ending == "exited 0");
+    for (const int error : {EPERM, ENOSYS}) CHECK(run(policy_after, {Who::caller, {{SYS_sched_setattr, error}}}).ending == "exited 0");
   }
 }
