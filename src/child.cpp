@@ -424,6 +424,8 @@ void await_go(ChildPlan& plan) {
 
 // Who sweeps must not wait for its turn behind a fork bomb.
 void go_first() {
+  const long policy = call(SYS_sched_getscheduler, 0);
+  if (policy == SCHED_FIFO || policy == SCHED_RR) return;  // the caller's, and the command's: less would be behind it
   const sched_param first{1};
   if (call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) == 0) return;
   const auto nice = static_cast<int32_t>(20 - call(SYS_getpriority, 0, 0));  // the call gives 40 to 1

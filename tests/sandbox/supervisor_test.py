@@ -22,6 +22,11 @@ def running(marker):
     return found
 
 
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(one) for one in f.read().split()]
+
+
 class Supervisor(SandboxTest):
     def test_the_soft_limit_of_descriptors_does_not_bound_the_grants(self):
         self.write("ws/.env", "SECRET=1\n")
@@ -36,6 +41,20 @@ class Supervisor(SandboxTest):
     def test_the_command_does_not_inherit_the_raised_limit(self):
         _, result = self.run_shell("ulimit -Sn", node={"sandbox": {"layers": {"limits": "off"}}}, preexec_fn=few)
         self.assertLessEqual(int(result["stdout"]), 1024, result)
+
+    def test_the_command_is_scheduled_as_the_caller_and_who_sweeps_no_later(self):
+        real_time = [(os.SCHED_FIFO, 20), (os.SCHED_RR, 20)] if os.getuid() == 0 else []  # refused to ordinary users
+        node = dict(SHELL, sandbox={"layers": {"pid_namespace": "off"}}, timeout_ms=600)
+        policy = self.policy({"dash": node})
+        for kind, priority in [(os.SCHED_OTHER, 0), (os.SCHED_BATCH, 0), (os.SCHED_IDLE, 0)] + real_time:
+            before = lambda: os.sched_setscheduler(0, kind, os.sched_param(priority))
+            process = self.popen(["run", "--policy", policy, "--", "dash", "-c", "kill -STOP $$"], preexec_fn=before)
+            time.sleep(0.3)
+            reaper, = children(process.pid)
+            command, = children(reaper)
+            self.assertEqual((os.sched_getscheduler(command), os.sched_getparam(command).sched_priority), (kind, priority))
+            self.assertGreaterEqual(os.sched_getparam(reaper).sched_priority, priority)
+            self.assertIn(b"timed_out", process.communicate(timeout=20)[0])
 
     def test_a_reader_that_goes_away_ends_the_run(self):
         marker = "reader-gone-%d" % os.getpid()
