@@ -316,15 +316,16 @@ bool reap_while_ending(const Run& run, long& command, int turns, int most) {
   Tree trees[2];
   Tree *now = &trees[0], *before = &trees[1];
   signal_tree(plan, *before, SIGKILL);  // enough for those that only left the group
-  bool all = false;
+  bool all = false, told_so = false;  // all: as far as the last pass saw, which one that got away may belie
   for (bool again = false; !again || reap_while_ending(run, command, kTurns, all ? kMost * 10 : kMost); again = true) {
     if (again) signal_tree(plan, *now, SIGSTOP);
     signal_tree(plan, *now, SIGKILL);
-    if (!all && is_part_of(*now, *before)) {
+    all = is_part_of(*now, *before);
+    if (all && !told_so) {
       Message message{};
       message.kind = Message::killed;
       send(plan, message);
-      all = true;
+      told_so = true;
     }
     Tree* const last = before;
     before = now;
