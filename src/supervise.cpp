@@ -276,7 +276,10 @@ bool killed_by_cgroup(const Launch& launch) { return launch.limits.cgroup && lau
 
 LayerStatus tree_status(const Launch& launch, const Watched& watched) {
   if (watched.lingering) {
-    return {Layer::tree_kill, LayerState::partial, "a process in uninterruptible sleep is still ending", 0};
+    return {Layer::tree_kill, LayerState::partial,
+            launch.wanted.namespaces.pid ? "a process in uninterruptible sleep is still ending"
+                                         : "the sweep did not end in time, and goes on: some may still run",
+            0};
   }
   const char* const detail = watched.ending ? "all were killed, and were still being taken down when this was written" : "";
   if (launch.wanted.namespaces.pid) return {Layer::tree_kill, LayerState::enforced, detail, 0};

@@ -34,7 +34,8 @@ struct HeadStart {
 [[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last = nullptr,
                                         HeadStart ahead = {});
 
-// Returns when nothing of the tree is left; at once when last is empty. Kills what is not gone within two seconds.
+// Returns when nothing of the tree is left; at once when last is empty; after four seconds in any case. Kills what is not gone
+// within two, but never who sweeps.
 void await_end(LastProcess& last);
 
 }  // namespace safe_exec

@@ -93,6 +93,20 @@ class Death(SandboxTest):
                 self.assertLess(result["duration_ms"], 300 + SLACK_MS)
                 self.assertTrue(self.gone())
 
+    def test_a_sweep_that_does_not_end_is_told_as_that(self):
+        process = self.start(STUBBORN, NAMESPACES, None, timeout_ms=500)
+        time.sleep(0.3)
+        with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as f:
+            reaper = int(f.read())
+        os.kill(reaper, signal.SIGSTOP)
+        result = json.loads(process.communicate(timeout=20)[0])
+        self.assertLess(result["duration_ms"], 500 + 2080 + SLACK_MS)
+        self.assertEqual(result["outcome"]["type"], "timed_out")
+        status = result["sandbox"]["layers"]["tree_kill"]
+        self.assertEqual((status["status"], "some may still run" in status["detail"]), ("partial", True), status)
+        os.kill(reaper, signal.SIGCONT)
+        self.assertTrue(self.gone())  # it goes on without a supervisor
+
     def kill_at_random_moments(self, layers):
         before = host_objects()
         modes = [(script, who) for script in (STUBBORN, BOMB, SCATTERING_BOMB) for who in {os.getuid() == 0, False}]
