@@ -92,6 +92,8 @@ const Attempt kKernel[] = {
     ATTEMPT("statmount", uint64_t request[3] = {24, 1, 1}; char out[512]; return error_of(syscall(457, request, out, sizeof out, 0));),
     ATTEMPT("listmount", uint64_t request[3] = {24, ~0ULL, 0}; uint64_t out[64]; return error_of(syscall(458, request, out, 64, 0));),
     ATTEMPT("io_uring", char p[120] = {}; return error_of(syscall(SYS_io_uring_setup, 1, p));),
+    ATTEMPT("take the host's contexts of asynchronous I/O", unsigned long c = 0; return error_of(syscall(SYS_io_setup, 1, &c));),
+    ATTEMPT("keep memory in a pipe", int p[2]; iovec v{scratch, 1}; return pipe(p) < 0 ? errno : error_of(vmsplice(p[1], &v, 1, 0));),
     ATTEMPT("bpf map", uint32_t a[32] = {1, 4, 4, 1}; return error_of(syscall(SYS_bpf, 0, a, sizeof a));),
     ATTEMPT("perf_event_open", uint32_t a[28] = {1, 112}; return error_of(syscall(SYS_perf_event_open, a, 0, -1, -1, 0));),
     CALL("userfaultfd", SYS_userfaultfd, 1),

@@ -352,7 +352,8 @@ TEST_CASE("seccomp: the dangerous are refused and the needed pass, whatever the 
       SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_memfd_secret, SYS_open_by_handle_at, SYS_quotactl, SYS_swapon,
       SYS_swapoff, SYS_reboot, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_clock_settime,
       SYS_settimeofday, SYS_adjtimex, SYS_shmget, SYS_shmat, SYS_semget, SYS_msgget, SYS_mq_open, SYS_acct, SYS_syslog,
-      SYS_sethostname, SYS_setdomainname, SYS_vhangup, SYS_lookup_dcookie, SYS_fanotify_init};
+      SYS_sethostname, SYS_setdomainname, SYS_vhangup, SYS_lookup_dcookie, SYS_fanotify_init, SYS_vmsplice,
+      SYS_io_setup, SYS_io_submit};
   constexpr long needed[] = {SYS_read, SYS_write, SYS_openat, SYS_mmap, SYS_mprotect, SYS_brk, SYS_exit_group, SYS_futex,
                              SYS_rt_sigaction, SYS_rt_sigreturn, SYS_set_robust_list, SYS_set_tid_address, SYS_rseq,
                              SYS_getrandom, SYS_statx, SYS_newfstatat, SYS_wait4, SYS_pipe2};
