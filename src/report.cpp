@@ -351,6 +351,12 @@ std::string_view requirement_name(Requirement requirement) {
   return "require";
 }
 
+// What may be renamed over a file may write all that is beside it.
+void add_directory(Json& entry, const Grant& grant) {
+  if (grant.access != PathAccess::replace || grant.directory) return;
+  entry["directory"] = printable(grant.path.substr(0, std::max<std::size_t>(grant.path.rfind('/'), 1)));
+}
+
 Json grants_json(const Plan& plan) {
   Json out = Json::array();
   for (const Grant& grant : plan.grants) {
@@ -361,13 +367,17 @@ Json grants_json(const Plan& plan) {
     if (!grant.given.empty() && grant.given != grant.path) entry["given"] = printable(grant.given);
     if (grant.executable) entry["execute"] = true;
     if (!grant.exists) entry["exists"] = false;
+    add_directory(entry, grant);
     out.push_back(std::move(entry));
   }
   for (const Covered& covered : plan.covered) {  // in place of those around the matches, where there is a mount namespace
     Json matches = Json::array();
     for (const auto& match : covered.matches) matches.push_back(printable(match.path));
-    out.push_back({{"path", printable(covered.grant.path)}, {"access", access_name(covered.grant.access)},
-                   {"kind", covered.grant.directory ? "dir" : "file"}, {"origin", origin_name(covered.grant.origin)}, {"covered", std::move(matches)}});
+    Json entry{{"path", printable(covered.grant.path)}, {"access", access_name(covered.grant.access)},
+               {"kind", covered.grant.directory ? "dir" : "file"}, {"origin", origin_name(covered.grant.origin)}};
+    add_directory(entry, covered.grant);
+    entry["covered"] = std::move(matches);
+    out.push_back(std::move(entry));
   }
   return out;
 }

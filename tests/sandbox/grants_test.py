@@ -310,6 +310,20 @@ class Covered(SandboxTest):
         self.assertEqual([(g["path"], g["access"], sorted(g["covered"])) for g in covered],
                          [(self.ws, "write", sorted(os.path.join(self.ws, n) for n in (".env", "sub/.ENV", "sub/.ssh")))], grants)
 
+    def test_explain_names_the_directory_of_a_replaced_file(self):
+        self.plant()
+        os.chmod(self.ws, 0o777)
+        for access, directory in (("replace", self.ws), ("write", None)):
+            node = dict(SHELL, operands=[{"name": "f", "type": {"path": access, "within": ["${start_dir}"]}}])
+            policy = self.policy({"dash": node})
+            script = "read x <sub/beside && echo $x; echo >sub/beside && echo wrote"
+            with open(self.ws + "/sub/beside", "w") as f:
+                f.write("text\n")
+            _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", script, "file"])
+            self.assertEqual([g.get("directory") for g in json.loads(out)["confinement"]["grants"] if g["path"] == self.ws + "/file"], [directory], out)
+            _, result = self.run_json(policy, ["dash", "-c", script, "file"])
+            self.assertEqual(result["stdout"], "text\nwrote\n" if directory else "", result)
+
     def test_a_link_that_is_denied_is_granted_around(self):
         self.plant()
         os.remove(os.path.join(self.ws, ".env"))
