@@ -318,7 +318,7 @@ class Watcher {
   }
 
   // Whether the tree has to end: because it has too much, or takes it again and again.
-  bool too_much() { return launch_.limits.cgroup ? ask_cgroup() > kMaxKills : census_.look(); }
+  bool too_much() { return launch_.limits.cgroup ? ask_cgroup() > kMaxKills : census_.look(wall_); }
 
   std::int64_t ask_cgroup() {
     const CgroupEvents events = launch_.limits.cgroup->events();

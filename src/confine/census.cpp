@@ -113,10 +113,18 @@ void Census::read_memory(Member& member) const {
   }
 }
 
+bool Census::is_bomb(std::size_t tasks) const {
+  return bounds_.kill_processes && bounds_.processes > 0 && tasks > static_cast<std::size_t>(bounds_.processes * kBomb);
+}
+
 void Census::walk() {
   members_.clear();
   add_children_of(root_, 0);
   for (std::size_t i = 0; i < members_.size(); ++i) {
+    if (is_bomb(members_.size())) {  // who reads of them all while they double comes too late
+      for (; i < members_.size(); ++i) members_[i].tasks = 1;
+      break;
+    }
     add_children_of(members_[i].pid, i);
     if (bounds_.memory_kib > 0) read_memory(members_[i]);
   }
@@ -157,6 +165,7 @@ bool Census::kill_one(std::size_t index, const char* resource) {
 bool Census::bound_processes() {
   std::int64_t tasks = 0;
   for (const Member& member : members_) tasks += member.tasks;
+  tasks_ = tasks;
   most_processes_ = std::max(most_processes_, tasks);
   if (!bounds_.kill_processes || bounds_.processes <= 0 || tasks <= bounds_.processes) return false;
   std::size_t culprit = members_.size();
@@ -164,7 +173,7 @@ bool Census::bound_processes() {
     const bool next = members_[i].parent == i ? culprit == members_.size() : members_[i].parent == culprit;
     if (next && members_[i].below * 2 > tasks) culprit = i;
   }
-  if (culprit == members_.size() || tasks > bounds_.processes * kBomb) {  // first: orphans of its own making
+  if (culprit == members_.size() || is_bomb(static_cast<std::size_t>(tasks))) {  // first: orphans of its own making
     over_limit_ = "processes";
     return true;
   }
@@ -191,6 +200,13 @@ std::int64_t Census::exact_memory(Member member) const {
     read_memory(member);
   }
   return pages_kib(member.resident - member.shared);  // what all may read; nothing when it ended meanwhile
+}
+
+// A process that forks is waited for, and among hundreds that try to its turn comes late.
+bool Census::late() const {
+  timespec now{};
+  (void)::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000 >= until_ms_;
 }
 
 // A child of vfork(2) has its parent's memory until it executes.
@@ -222,6 +238,7 @@ bool Census::is_over_memory() {
   if (!near_limit_) return false;
   memory_kib_ = 0;
   for (std::size_t i = 0; i < members_.size(); ++i) {
+    if (late()) return false;
     Member& member = members_[i];
     const bool same = member.parent != i && shares_memory(member, members_[member.parent]);
     member.memory_kib = same ? 0 : exact_memory(member) + member.tables_kib;
@@ -259,12 +276,25 @@ bool Census::bound_memory() {
   return false;
 }
 
-bool Census::look() {
+// An exact count of memory waits for each process that forks, whose turn may never come behind those of a bomb. So where nothing
+// else stops one, there is none while processes become more; but not for ever, since they may come and go.
+bool Census::may_wait(std::int64_t before) {
+  constexpr int kCalm = 2, kRestless = 16;  // looks
+  if (!bounds_.kill_processes || bounds_.processes <= 0) return true;
+  calm_ = tasks_ <= before && tasks_ <= bounds_.processes ? calm_ + 1 : 0;
+  restless_ = calm_ >= kCalm ? 0 : restless_ + 1;
+  return restless_ == 0 || restless_ > kRestless;
+}
+
+bool Census::look(std::int64_t until_ms) {
+  until_ms_ = until_ms;
   if (!proc_) proc_ = UniqueFd(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!proc_) return false;
+  const std::int64_t before = tasks_;
   walk();
   ++looks_;
-  return bound_processes() || bound_memory();
+  if (bound_processes()) return true;
+  return may_wait(before) && bound_memory();
 }
 
 }  // namespace safe_exec

@@ -26,8 +26,9 @@ class Census {
   // Whether /proc tells who is whose child. One system call.
   [[nodiscard]] static bool possible();
 
-  // Looks once. True: the whole tree has to end, over_limit() says of what there was too much.
-  [[nodiscard]] bool look();
+  // Looks once. True: the whole tree has to end, over_limit() says of what there was too much. until_ms: of CLOCK_MONOTONIC, when
+  // the caller has something else to do; memory that is not counted by then is not too much.
+  [[nodiscard]] bool look(std::int64_t until_ms);
   [[nodiscard]] const std::string& over_limit() const { return over_limit_; }  // "": nothing; else a process was killed for it
   [[nodiscard]] bool near_limit() const { return near_limit_; }  // at the last look the exact count was needed
   [[nodiscard]] bool looked() const { return looks_ > 0; }
@@ -45,6 +46,7 @@ class Census {
     std::int64_t tables_kib = 0, memory_kib = 0;      // of the page tables; what counts, once it was asked for
   };
 
+  [[nodiscard]] bool is_bomb(std::size_t tasks) const;
   void walk();
   void add_children_of(pid_t pid, std::size_t parent);
   void read_children(const std::string& path, std::size_t parent);
@@ -53,6 +55,8 @@ class Census {
   [[nodiscard]] std::int64_t exact_memory(Member member) const;
   [[nodiscard]] bool shares_memory(const Member& one, const Member& other) const;
   [[nodiscard]] bool bound_processes();
+  [[nodiscard]] bool late() const;
+  [[nodiscard]] bool may_wait(std::int64_t before);
   [[nodiscard]] static std::int64_t own_memory(const Member& member);
   [[nodiscard]] bool is_one_over_memory();
   [[nodiscard]] bool is_over_memory();
@@ -69,8 +73,9 @@ class Census {
   pid_t command_ = 0;            // the root's first child
   std::string over_limit_;
   bool near_limit_ = false;
-  int looks_ = 0, kills_ = 0;
-  std::int64_t memory_kib_ = 0, most_processes_ = 0;
+  int looks_ = 0, kills_ = 0, calm_ = 0, restless_ = 0;
+  std::int64_t memory_kib_ = 0, most_processes_ = 0, tasks_ = 0;
+  std::int64_t until_ms_ = 0;
 };
 
 }  // namespace safe_exec

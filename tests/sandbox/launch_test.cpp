@@ -312,7 +312,7 @@ TEST_CASE("launch: memory that processes share counts once, also while they all 
   }
   Census census(root, {220 * 1024, 0, false});
   bool over = false;
-  while (::waitpid(root, nullptr, WNOHANG) == 0) over |= census.look();
+  while (::waitpid(root, nullptr, WNOHANG) == 0) over |= census.look(INT64_MAX);
   CHECK_FALSE(over);
   CHECK(census.over_limit() == "");
   CHECK(census.looked());
@@ -360,7 +360,7 @@ TEST_CASE("launch: memory counts, too, when the first thread of its process has 
     (void)::usleep(300000);  // by then no first thread is left
     for (int i = 0; i < 1000 && !over; ++i) {
       (void)::usleep(2000);
-      over = census.look();
+      over = census.look(INT64_MAX);
     }
     CHECK(over);
     CHECK(census.over_limit() == "memory");

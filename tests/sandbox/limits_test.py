@@ -122,6 +122,15 @@ class Bombs(SandboxTest):
                     self.assertLess(result["duration_ms"], 1500 + SLACK_MS)
                     self.nothing_left(marker)
 
+    def test_a_fork_bomb_that_is_near_its_memory_ends(self):
+        """To count memory exactly takes a lock that each of them holds while it forks, and who waits for it stops nobody and misses
+        the time limit."""
+        script = "$x = 'x' x 6000000; while (1) { fork }"
+        for layers in ({}, NAMESPACES):
+            _, outcome, result = self.outcome("/usr/bin/perl", ["-e", script], {"processes": 20, "memory_mib": 128}, layers, timeout_ms=2000)
+            self.assertIn(outcome["type"], ("limit_exceeded", "timed_out"), result)  # where fork(2) is refused it goes on trying
+            self.assertLess(result["duration_ms"], 8000)  # one process may be waited for, whose turn is behind those of all others
+
     def check_bomb(self, outcome, result):
         """Refused by the kernel it may give up before it was ever counted: then it ends as itself."""
         own = outcome["type"] == "exited" and outcome["exit_code"] in (2, 4) and result["duration_ms"] < 500
