@@ -15,8 +15,7 @@ struct SchedulerAttributes {  // struct sched_attr of sched_setattr(2), whose he
 };
 
 // The kernel takes first whose slice ends first, and since Linux 6.12 lets everybody have a shorter one of his own: 0.1 ms is the
-// least, 0 as everybody's. SCHED_BATCH becomes SCHED_OTHER by it; to
-// SCHED_IDLE it is refused.
+// least, 0 as everybody's. SCHED_BATCH becomes SCHED_OTHER by it; to SCHED_IDLE it is refused.
 inline SchedulerAttributes with_slice(uint64_t slice, int32_t nice) {
   return {sizeof(SchedulerAttributes), SCHED_OTHER, 0, nice, 0, slice, 0, 0};
 }
