@@ -34,7 +34,7 @@ constexpr std::int64_t kCgroupLookMs = 100;
 constexpr std::int64_t kMaxKills = 8;      // by the kernel, for memory; then the tree goes as a whole, as for the census
 constexpr std::int64_t kLookShare = 10;    // a look may take that part of the time
 constexpr std::int64_t kNearShare = 2;     // and that one where there is nearly too much, and each takes longer
-constexpr std::int64_t kAnswerMs = 5;     // how long after its time limit a tree may take to be gone before the answer is given
+constexpr std::int64_t kAnswerMs = 5;      // how long after its time limit a tree may take to be gone before the answer is given
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
 std::int64_t now_ms() {

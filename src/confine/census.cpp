@@ -236,14 +236,15 @@ bool Census::is_over_memory() {
   memory_kib_ = anonymous;
   near_limit_ = bounds_.memory_kib > 0 && resident > bounds_.memory_kib;
   if (!near_limit_) return false;
-  memory_kib_ = 0;
+  std::int64_t exact = 0;
   for (std::size_t i = 0; i < members_.size(); ++i) {
     if (late()) return false;
     Member& member = members_[i];
     const bool same = member.parent != i && shares_memory(member, members_[member.parent]);
     member.memory_kib = same ? 0 : exact_memory(member) + member.tables_kib;
-    memory_kib_ += member.memory_kib;
+    exact += member.memory_kib;
   }
+  memory_kib_ = exact;
   return memory_kib_ > bounds_.memory_kib;
 }
 
