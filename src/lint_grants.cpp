@@ -136,18 +136,33 @@ void wide_root(const LintNode& in) {
   look(own(in, in.node().sandbox.write, in.settings.write), true);
 }
 
+constexpr Name kPrograms[]{"/", "/usr", "/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin", "/usr/local"};
+
 void exec_self_or_shell(const LintNode& in) {
   if (in.top() ? in.settings.exec_self : in.node().sandbox.exec_self) {
     in.report(in.node().place, in.nodes[0]->name + " may execute itself again, with arguments that no rule decides");
   }
   const std::vector<Root>* exec = own(in, in.node().sandbox.exec, in.settings.exec);
   if (exec == nullptr) return;
-  static constexpr Name kPrograms[]{"/", "/usr", "/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin", "/usr/local"};
   for (const Root& root : *exec) {
     const std::string path = in.facts.expand(root);
     const std::string name = base_name(path);
     if (is_one_of(path, kPrograms)) in.report(root.place, "every program in " + path + " may be executed");
     else if (!path.empty() && (is_interpreter(name) || is_wrapper(name))) in.report(root.place, path + " may be executed, with arguments that no rule decides");
+  }
+}
+
+// Where anything is executed the loader is, and it maps what may be read. Of a list that holds whole directories exec-self-or-shell
+// says enough.
+void exec_beside_read(const LintNode& in) {
+  const std::vector<Root>* exec = in.settings.exec;
+  const std::vector<Root>* read = in.settings.read;
+  const bool here = in.top() || in.node().sandbox.exec || in.node().sandbox.read;
+  if (!here || exec == nullptr || exec->empty() || read == nullptr) return;
+  if (std::any_of(exec->begin(), exec->end(), [&](const Root& root) { return is_one_of(in.facts.expand(root), kPrograms); })) return;
+  for (const Root& root : *read) {
+    const std::string path = in.facts.expand(root);
+    if (is_one_of(path, kPrograms)) in.report(root.place, "every program in " + path + " may be read, and so run by ld.so, beside a list of what may be executed");
   }
 }
 
@@ -224,6 +239,8 @@ constexpr LintCheck kChecks[]{
       "cat /etc/shadow, /proc/1/environ, /home/other/.ssh/id_ed25519; writing /etc is as good as root", kWarning}, wide_root},
     {{"exec-self-or-shell", "The command may execute a shell, an interpreter, itself, or a whole directory of programs.",
       "any hole in the program's own arguments becomes sh -c ...", kWarning}, exec_self_or_shell},
+    {{"exec-beside-read", "A list of programs that may be executed, and whole directories of others that may be read.",
+      "the loader runs what it can read: ld-linux.so /usr/bin/perl, whatever the list says", kWarning}, exec_beside_read},
     {{"network-host", "The command reaches every host and port that this one reaches.",
       "curl http://169.254.169.254/ (credentials of the cloud), services on the loopback, exfiltration", kWarning}, network_host},
     {{"network-with-read", "One command reads files and reaches the network.",

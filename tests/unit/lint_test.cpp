@@ -84,6 +84,8 @@ std::vector<Case> cases() {
       {"exec-self-or-shell", command("x", sandbox(R"("exec": ["self"])")), command("x", sandbox(R"("exec": [])"))},
       {"exec-self-or-shell", command("x", sandbox(R"("exec": ["/bin/sh"])")), command("x", sandbox(R"("exec": ["/usr/bin/gzip"])"))},
       {"exec-self-or-shell", command("x", sandbox(R"("exec": ["/usr/bin"])")), command("x", sandbox(R"("exec": ["/usr/bin/git-core"])"))},
+      {"exec-beside-read", command("x", sandbox(R"("exec": ["/usr/lib/git-core"], "read": ["/usr"])")), command("x", sandbox(R"("exec": ["/usr/lib/git-core"], "read": ["/usr/share/git-core"])"))},
+      {"exec-beside-read", command("x", sandbox(R"("exec": ["/opt/helper"], "read": ["/bin"])")), command("x", sandbox(R"("exec": ["/usr/bin"], "read": ["/usr"])"))},
       {"network-host", command("x", sandbox(R"("network": "host")")), command("x", sandbox(R"("network": {"connect_tcp": [443]})"))},
       {"network-with-read", command("x", sandbox(R"("network": {"connect_tcp": [443]})") + ", " + operand(in)), command("x", sandbox(R"("network": "none")") + ", " + operand(in))},
       {"network-with-read", command("x", sandbox(R"("network": "host")") + ", " + operand(in)), command("x", sandbox(R"("network": "loopback")") + ", " + operand(in))},
