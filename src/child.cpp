@@ -25,6 +25,7 @@
 #include "child_trace.h"
 #include "child_tree.h"
 #include "clone3.h"
+#include "created.h"
 #include "scheduling.h"
 #include "syscall.h"
 
@@ -275,18 +276,29 @@ void kill_cgroup(const ChildPlan& plan) {
   call(SYS_close, fd);
 }
 
-// Nothing more is reported. Whoever may still ask the cgroup what was too much lets the lifeline go when it has, or is dead.
+void remove_created(const ChildPlan& plan) {
+  for (size_t i = 0; i < plan.created_count; ++i) plan.created[i].remove_untouched();
+}
+
 void remove_cgroup(const ChildPlan& plan) {
   if (plan.cgroup_fd <= 0) return;
-  call(SYS_close, plan.report_fd);
-  pollfd watch{plan.lifeline_fd, 0, 0};
-  while (call(SYS_ppoll, &watch, 1) == -EINTR) {
-  }
   // A process that was waited for may still be on its way out of it.
   for (int i = 0; i < 100 && call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR) == -EBUSY; ++i) {
     const timespec turn{0, 2000000};
     call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
   }
+}
+
+// What would stay behind a supervisor that was killed. Nothing more is reported: whoever may still ask the cgroup what was too
+// much, or try again with the files that were created, lets the lifeline go when it has, or is dead.
+void clear_up(const ChildPlan& plan) {
+  if (plan.cgroup_fd <= 0 && plan.created_count == 0) return;
+  call(SYS_close, plan.report_fd);
+  pollfd watch{plan.lifeline_fd, 0, 0};
+  while (call(SYS_ppoll, &watch, 1) == -EINTR) {
+  }
+  remove_created(plan);
+  remove_cgroup(plan);
 }
 
 // As long as those that were killed are ending there is nobody to look for: until none did in so many turns. More while the
@@ -349,23 +361,31 @@ bool supervisor_gone(const ChildPlan& plan) {
   return must(plan, call(SYS_ppoll, &watch, 1, &now), Step::parent_check) > 0;
 }
 
-// Keeps report, lifeline, signal, /proc, observation and cgroup descriptors as 0 to 5 and closes everything else: above all the
-// command's pipes, whose end of file the supervisor waits for. The last three may be missing.
-void keep_only(ChildPlan& plan, int& signal_fd) {
-  int* const kept[] = {&plan.report_fd, &plan.lifeline_fd, &signal_fd, &plan.proc_fd,
-                       plan.observer == nullptr ? nullptr : &plan.observer->fd,
-                       plan.cgroup_fd <= 0 ? nullptr : &plan.cgroup_fd};
-  unsigned first = 0;
-  for (int* const fd : kept) {
-    if (fd == nullptr || *fd < 0) continue;
-    if (*fd != static_cast<int>(first)) call(SYS_dup3, *fd, first, O_CLOEXEC);
-    *fd = static_cast<int>(first++);
-  }
+void close_between(const ChildPlan& plan, unsigned first, unsigned last) {
+  if (first > last) return;
   if (plan.fd_ceiling == 0) {
-    call(SYS_close_range, first, ~0U, 0);
+    call(SYS_close_range, first, last, 0);
     return;
   }
-  for (unsigned fd = first; fd <= plan.fd_ceiling; ++fd) call(SYS_close, fd);
+  for (unsigned fd = first; fd <= last && fd <= plan.fd_ceiling; ++fd) call(SYS_close, fd);
+}
+
+// Keeps report, lifeline, signal, /proc, observation and cgroup descriptors and the directories of what was created, and closes
+// everything else: above all the command's pipes, whose end of file the supervisor waits for.
+void keep_only(const ChildPlan& plan, int signal_fd) {
+  const int kept[] = {plan.report_fd, plan.lifeline_fd, signal_fd, plan.proc_fd,
+                      plan.observer == nullptr ? -1 : plan.observer->fd, plan.cgroup_fd <= 0 ? -1 : plan.cgroup_fd};
+  for (unsigned first = 0;;) {
+    unsigned next = ~0U;  // the next that is kept; a missing one is beyond all as an unsigned number
+    for (const int fd : kept) next = static_cast<unsigned>(fd) >= first && static_cast<unsigned>(fd) < next ? static_cast<unsigned>(fd) : next;
+    for (size_t i = 0; i < plan.created_count; ++i) {
+      const auto fd = static_cast<unsigned>(plan.created[i].parent);
+      if (fd >= first && fd < next) next = fd;
+    }
+    if (next > 0) close_between(plan, first, next == ~0U ? next : next - 1);
+    if (next == ~0U) return;
+    first = next + 1;
+  }
 }
 
 // Returns whether anything may be left of the tree.
@@ -385,8 +405,8 @@ bool wait_for_end(const Run& run, long& command, int signal_fd) {
 // What needs no knowledge of what is granted, while the supervisor finds that out. Shares its table of descriptors: opens
 // nothing that it does not close.
 void begin_tree(const ChildPlan& plan) {
-  // Who sweeps, or has a cgroup to remove, has to outlive the supervisor, and sees by the lifeline that it is time.
-  if (plan.pid_namespace && plan.cgroup_fd <= 0) must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
+  // Who sweeps, or has something to remove, sees by the lifeline that it is time.
+  if (!plan.outlives) must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
   make_namespaces(plan);
   if (plan.drop_bounding) bound_privileges(plan);
 }
@@ -415,11 +435,17 @@ long start_command(const ChildPlan& plan, Run& run) {
 
 void await_go(ChildPlan& plan) {
   await_change(plan, plan.go, kPreparing, Step::parent_check);
-  if (plan.go == kAbandoned) give_up(plan);
+  if (plan.go == kAbandoned) {
+    remove_created(plan);  // none, when the supervisor lives and says so itself
+    give_up(plan);
+  }
   call(SYS_close, plan.lifeline_writer);
   call(SYS_close, plan.turn_writer);
   if (!plan.pid_namespace) must(plan, call(SYS_faccessat, plan.proc_fd, "thread-self/children", R_OK), Step::subreaper);
-  if (supervisor_gone(plan)) give_up(plan);  // or it was told to stop, and knows it
+  if (supervisor_gone(plan)) {  // or it was told to stop, and knows it
+    remove_created(plan);
+    give_up(plan);
+  }
   if (plan.pid_max != nullptr) limit_processes(plan);
 }
 
@@ -507,7 +533,7 @@ void run_reaper(void* given) noexcept {
   await_change(plan, run.sharing, 1, Step::command_fork);
   keep_only(plan, signal_fd);
   if (wait_for_end(run, command, signal_fd)) kill_tree(run, command);
-  remove_cgroup(plan);
+  clear_up(plan);
   quit(0);
 }
 

@@ -67,6 +67,7 @@ struct ChildPlan {
   int cgroup_fd;            // its directory; 0: no cgroup
   int cgroup_processes;     // its cgroup.procs
   const char* cgroup_name;  // from its directory
+  bool outlives;            // the supervisor: there is something to do when that one was killed
   bool generated_code;      // memory that was written may be executed
   const sock_fprog* filter;           // null: no seccomp
   const sock_fprog* mode_filter;      // null: the command writes nothing
@@ -94,6 +95,8 @@ struct ChildPlan {
   uint64_t cwd_inode;     // 0: an empty directory of the new root
   const Limit* limits;
   size_t limit_count;
+  const struct CreatedFile* created;  // removed when nothing is left of the tree, unless they were written
+  size_t created_count;
   bool private_tmp;       // the new root's /tmp is a file system of its own
   unsigned fd_ceiling;    // 0: close_range(2) works
   // The reaper's own note.

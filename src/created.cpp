@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "beneath.h"
+#include "created.h"
 #include "resolve.h"
 
 namespace safe_exec {
@@ -27,22 +28,18 @@ Error failed(const Grant& grant, int number) {
   return error;
 }
 
+// An outer sandbox may refuse linkat(2), which else would say that this is no descriptor.
+bool may_link() { return ::linkat(-1, "", -1, "", 0) == 0 || errno == EBADF || errno == ENOENT; }
+
 }  // namespace
 
 struct CreatedFiles::Entry {
   UniqueFd parent;
   std::string leaf;
+  int file;  // the grant's
   struct stat status {};
 
-  // Between the look and the unlink another file may take the name; only one that the command itself could put
-  // there, since the directory is the same.
-  void remove_untouched() const {
-    struct stat now {};
-    if (!parent || ::fstatat(parent.get(), leaf.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return;
-    const bool untouched = same_inode(now, status) && S_ISREG(now.st_mode) && now.st_size == 0 && now.st_nlink == 1 &&
-                           now.st_mtim.tv_sec == status.st_mtim.tv_sec && now.st_mtim.tv_nsec == status.st_mtim.tv_nsec;
-    if (untouched) (void)::unlinkat(parent.get(), leaf.c_str(), 0);
-  }
+  void remove_untouched() const { CreatedFile{parent.get(), leaf.c_str(), status}.remove_untouched(); }
 };
 
 CreatedFiles::CreatedFiles() = default;
@@ -58,18 +55,28 @@ CreatedFiles::~CreatedFiles() {
   for (const Entry& entry : entries_) entry.remove_untouched();
 }
 
+CreatedFile describe_created(const Grant& grant, const std::string& leaf) {
+  CreatedFile file{grant.parent.get(), leaf.c_str(), {}};
+  (void)::fstat(grant.fd.get(), &file.status);  // what cannot be looked at is nobody's that is met under the name
+  return file;
+}
+
+Expected<void> give_name(const Grant& grant, const CreatedFile& file) {
+  const long result = file.give_name(grant.fd.get());
+  if (result < 0) return tl::unexpected(failed(grant, static_cast<int>(-result)));
+  return {};
+}
+
 // Two operands may name one new file.
 bool CreatedFiles::take_again(Grant& grant) const {
-  struct stat status {};
-  UniqueFd fd(::openat(grant.parent.get(), grant.leaf.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd || ::fstat(fd.get(), &status) != 0) return false;
+  struct stat parent {};
+  if (::fstat(grant.parent.get(), &parent) != 0) return false;
   for (const Entry& entry : entries_) {
-    if (!same_inode(entry.status, status)) continue;
-    grant.fd = std::move(fd);
-    grant.exists = true;
-    return true;
+    struct stat other {};
+    if (entry.leaf != grant.leaf || ::fstat(entry.parent.get(), &other) != 0 || !same_inode(parent, other)) continue;
+    grant.fd = UniqueFd(::fcntl(entry.file, F_DUPFD_CLOEXEC, 3));
+    return grant.exists = static_cast<bool>(grant.fd);
   }
-  errno = EEXIST;
   return false;
 }
 
@@ -77,9 +84,11 @@ Expected<CreatedFiles> CreatedFiles::make(Plan& plan) {
   CreatedFiles created;
   for (Grant& grant : plan.grants) {
     if (grant.access != PathAccess::create || grant.exists) continue;
+    if (created.take_again(grant)) continue;
+    UniqueFd file(may_link() ? ::openat(grant.parent.get(), ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666) : -1);
+    const bool named = !file;  // at once, where there are no others; who is killed before the launch leaves it
     constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
-    const UniqueFd file(::openat(grant.parent.get(), grant.leaf.c_str(), kFlags, 0666));
-    if (!file && errno == EEXIST && created.take_again(grant)) continue;
+    if (named) file = UniqueFd(::openat(grant.parent.get(), grant.leaf.c_str(), kFlags, 0666));
     if (!file) return tl::unexpected(failed(grant, errno));
     Entry entry;
     entry.leaf = grant.leaf;
@@ -90,10 +99,11 @@ Expected<CreatedFiles> CreatedFiles::make(Plan& plan) {
     const bool known = entry.parent && ::fstat(file.get(), &entry.status) == 0;
     grant.fd = known ? reopen(file.get(), O_PATH) : UniqueFd();
     const int number = errno;
-    if (!known && !entry.parent) (void)::unlinkat(grant.parent.get(), grant.leaf.c_str(), 0);
+    if (named && !entry.parent) (void)::unlinkat(grant.parent.get(), grant.leaf.c_str(), 0);
+    entry.file = grant.fd.get();
     if (known) created.entries_.push_back(std::move(entry));
     if (!grant.fd) return tl::unexpected(failed(grant, number));
-    grant.exists = true;
+    grant.exists = grant.made = true;
   }
   return created;
 }

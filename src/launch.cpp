@@ -19,6 +19,7 @@
 
 #include "confine/failure.h"
 #include "confine/seccomp.h"
+#include "resolve.h"
 
 namespace safe_exec {
 namespace {
@@ -117,6 +118,10 @@ bool writes(const Plan& plan) {
   return plan.tmp != Tmp::none || std::ranges::any_of(plan.grants, [](const Grant& grant) {
            return grant.access > PathAccess::read && grant.origin != Origin::device;
          });
+}
+
+bool creates(const Plan& plan) {
+  return std::ranges::any_of(plan.grants, [](const Grant& grant) { return grant.access == PathAccess::create; });
 }
 
 // A mount keeps what is there; a name that is not there only Landlock can keep, at a price that a policy has to ask for.
@@ -263,6 +268,20 @@ Expected<void> set_root(const Plan& plan, const RootOptions& options, Launch& la
   return {};
 }
 
+// Whoever is killed from here on leaves them to the reaper, and before it they have no name.
+Expected<void> set_created(const Plan& plan, Launch& launch) {
+  launch.created_names.reserve(plan.grants.size());  // names and list stay where they are
+  launch.created.reserve(plan.grants.size());
+  for (const Grant& grant : plan.grants) {
+    if (!grant.made) continue;
+    const CreatedFile& file = launch.created.emplace_back(describe_created(grant, launch.created_names.emplace_back(grant.leaf)));
+    launch.child.created = launch.created.data();
+    launch.child.created_count = plan.may_run_again ? 0 : launch.created.size();
+    if (const auto named = give_name(grant, file); !named) return named;
+  }
+  return {};
+}
+
 void set_limits(const Plan& plan, Launch& launch) {
   const Namespaces& namespaces = launch.wanted.namespaces;
   launch.limits = launch.wanted.limits ? plan_limits(plan.limits, namespaces, std::move(launch.limits.cgroup)) : plan_descriptors(0);
@@ -277,6 +296,7 @@ void set_limits(const Plan& plan, Launch& launch) {
 
 // Ends a reaper that was never let go: it has started nothing.
 void abandon(Launch& launch) noexcept {
+  launch.child.created_count = 0;  // who made them removes them, or tries again
   let_go(launch.child, kAbandoned);
   launch.waiting = false;
   constexpr int kPatienceMs = 2000;
@@ -333,6 +353,7 @@ Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& w
   set_identity(*launch);
   set_cgroup(plan, *launch);
   child.generated_code = plan.syscalls == Syscalls::jit;
+  child.outlives = !wanted.namespaces.pid || child.cgroup_fd > 0 || creates(plan);
   if (const auto done = open_reports(*launch); !done) return tl::unexpected(done.error());
   if (const auto done = open_observation(plan, *launch); !done) return tl::unexpected(done.error());
   if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
@@ -345,6 +366,7 @@ Expected<void> prepare_launch(const Plan& plan, Launch& launch) {
   ChildPlan& child = launch.child;
   child.ruleset_fd = -1;
   child.cwd_fd = plan.cwd_fd.get();
+  if (const auto done = set_created(plan, launch); !done) return done;
   RootOptions options{.landlock = wanted.landlock, .fresh_proc = plan.proc == Proc::own && wanted.namespaces.pid};
   if (wanted.landlock) {
     auto ruleset = landlock::make_ruleset(plan, network_of(plan, wanted), writes_around(plan, wanted), wanted.namespaces.mount);

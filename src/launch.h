@@ -14,6 +14,7 @@
 #include "confine/mounts.h"
 #include "confine/namespaces.h"
 #include "confine/seccomp.h"
+#include "created.h"
 #include "fd.h"
 #include "model.h"
 #include "scheduling.h"
@@ -58,6 +59,8 @@ struct Launch {
   std::vector<sock_filter> fallback_filter;
   sock_fprog fallback_program{};
   std::vector<const char*> argv, envp;
+  std::vector<std::string> created_names;
+  std::vector<CreatedFile> created;
   std::string uid_map, gid_map, cgroup_name;
   std::unique_ptr<char[]> stacks;
   std::unique_ptr<Observer> observer;

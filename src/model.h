@@ -398,6 +398,7 @@ struct Grant {
   UniqueFd fd;
   bool directory = false;
   bool exists = true;
+  bool made = false;        // create: by us, for this run
   bool executable = false;  // may be executed
   bool stat_only = false;   // reached by name, no content
   bool data = false;        // granted through a variable, and no exec: never mapped as code
@@ -485,6 +486,7 @@ struct Plan {
   std::set<Layer> demanded;  // those that the policy itself requires: of these a part is not enough
   std::vector<int> exit_ok{0};
   bool repeatable = false;
+  bool may_run_again = false;  // in this process: what was created for it stays until then
   bool observed = false;  // the command's refused calls are looked at (--diagnose)
   Encoding encoding = Encoding::utf8;
   // request key -> {asked, used}, for limits that were above the policy's

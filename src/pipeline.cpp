@@ -137,6 +137,7 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   auto settled = complete(plan);
   if (!settled) return tl::make_unexpected(settled.error());
   if (stop == StopAfter::decision) return {};
+  plan.may_run_again = in.diagnose;
   auto created = CreatedFiles::make(plan);
   if (!created) return tl::make_unexpected(created.error());
   // While an unused output file may still have to be removed, nobody of the tree may be left.

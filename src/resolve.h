@@ -29,8 +29,10 @@ namespace safe_exec {
 // that /tmp, which may be written whole, lets all be read that is mounted below it, whatever is granted. Covers are mounts, and hold.
 [[nodiscard]] bool in_own_tmp(const Plan& plan, std::string_view path) noexcept;
 
-// Files that create operands name and that do not exist yet: made now, O_EXCL|O_NOFOLLOW, so that there is an
-// inode to grant. Destruction removes those that were left untouched (still empty and never written).
+struct CreatedFile;
+
+// Files that create operands name and that do not exist yet: made now, so that there is an inode to grant; the
+// launch gives them their names. Destruction removes those that were left untouched (still empty and never written).
 class CreatedFiles {
  public:
   CreatedFiles();
@@ -44,5 +46,9 @@ class CreatedFiles {
   bool take_again(Grant& grant) const;
   std::vector<Entry> entries_;
 };
+// One of them, and the name that it gets once whoever would have to remove it knows of it; at once where there are no files
+// without a name. leaf: outlives what is returned. Error: launch_failed, also for a name that was taken meanwhile.
+[[nodiscard]] CreatedFile describe_created(const Grant& grant, const std::string& leaf);
+[[nodiscard]] Expected<void> give_name(const Grant& grant, const CreatedFile& file);
 
 }  // namespace safe_exec

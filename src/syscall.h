@@ -1,4 +1,4 @@
-// Level 3. System calls without libc, for code that shares its memory with another process: no errno, which both would
+// Level 2. System calls without libc, for code that shares its memory with another process: no errno, which both would
 // write, and no allocation, lock or thread-local variable behind it. Linux on x86-64 and aarch64.
 #pragma once
 

@@ -246,7 +246,7 @@ class Watcher {
     let_reaper_go();
   }
 
-  // It waits for this where it has a cgroup to remove.
+  // It waits for this where it has something to remove.
   void let_reaper_go() {
     if (launch_.limits.cgroup && launch_.lifeline.write) (void)ask_cgroup();
     launch_.lifeline.write.reset();
@@ -276,6 +276,7 @@ class Watcher {
       all_killed_ = true;
       return;
     }
+    if (message.kind == Message::failed) launch_.child.created_count = 0;  // they may be tried again, in another sandbox
     auto& place = message.kind == Message::failed ? seen_.failed : seen_.ended;
     if (message.kind != Message::failed && message.kind != Message::ended) malformed_ = true;
     if (!place) place = message;

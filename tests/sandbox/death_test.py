@@ -63,13 +63,17 @@ class Death(SandboxTest):
         os.chmod(self.dir, 0o755)
         self.marker = "stubborn-%d" % os.getpid()
 
-    def gone(self, seconds=5):
+    def eventually(self, true, seconds=5):
         deadline = time.monotonic() + seconds
-        while (left := survivors(self.marker)) and time.monotonic() < deadline:
+        while not true() and time.monotonic() < deadline:
             time.sleep(0.005)
+        return true()
+
+    def gone(self, seconds=5):
+        left = not self.eventually(lambda: survivors(self.marker) == [], seconds)
         while os.getpid() == 1 and self.reap_orphan():
             pass
-        return left == []
+        return not left
 
     def reap_orphan(self):
         try:
@@ -131,6 +135,26 @@ class Death(SandboxTest):
                 self.assertGreater(met, i // 10)
         self.assertEqual(host_objects(), before)
         self.assertEqual(os.listdir(self.ws), [])
+
+    def test_no_output_file_stays_that_nobody_wrote(self):
+        """The command is slow to write what safe-exec has created for it, and safe-exec is killed."""
+        moments = random.Random(4712)
+        os.chmod(self.ws, 0o777)
+        for layers in ({}, NAMESPACES):
+            for who in {become_ordinary, None if os.getuid() == 0 else become_ordinary}:
+                node = dict(SHELL, sandbox={"layers": layers, "exec": EXEC}, operands=[{"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}}])
+                policy = self.policy({"dash": node})
+                met = 0
+                for i in range(RUNS // 10):
+                    process = self.popen(["run", "--policy", policy, "--", "dash", "-c", "sleep 9", "new"], preexec_fn=who)
+                    if i == 0:
+                        self.assertTrue(self.eventually(lambda: os.listdir(self.ws) != []))
+                    time.sleep(0.02 * moments.random())
+                    met += os.listdir(self.ws) != []
+                    process.kill()
+                    self.assertTrue(self.eventually(lambda: os.listdir(self.ws) == []), (layers, who, i))
+                    process.communicate()
+                self.assertGreater(met, RUNS // 40)
 
     def test_no_survivor_of_a_kill_at_any_moment(self):
         self.kill_at_random_moments({})

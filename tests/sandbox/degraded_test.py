@@ -67,6 +67,22 @@ class Refused(unittest.TestCase):
         doctor = subprocess.run([BINARY, "doctor", "--output", "json"], stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse(refusals))
         self.assertEqual((doctor.returncode, json.loads(doctor.stdout)["healthy"]), (1, False))
 
+    def test_an_output_file_is_made_by_its_name_where_that_is_the_only_way(self):
+        policy = os.path.join(self.world.dir, "create.json")
+        slot = {"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}, "count": [1, 3]}
+        with open(policy, "w") as f:
+            json.dump({"version": 1, "name": "create", "commands": {"tee": {"path": "/usr/bin/tee", "operands": [slot], "stdin": "text"}}}, f)
+        request = json.dumps({"argv": ["tee", "new", "./new", "other"], "stdin": "text"}).encode()
+        for refusals in ({}, {"linkat": errno.ENOSYS}, {"linkat": errno.EPERM}):
+            run = subprocess.run([BINARY, "run", "--policy", policy, "--request", "-"], cwd=self.world.ws, env=world.environment(), input=request,
+                                 stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse(refusals), timeout=60)
+            self.assertEqual(json.loads(run.stdout)["outcome"], {"type": "exited", "exit_code": 0}, run.stdout)
+            for name in ("new", "other"):
+                path = os.path.join(self.world.ws, name)
+                with open(path) as f:
+                    self.assertEqual(f.read(), "text")
+                os.unlink(path)
+
     def test_inside_bubblewrap(self):
         argv = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", BINARY, "run",
                 "--policy", self.world.policy(), "--", "probe"] + self.world.words()

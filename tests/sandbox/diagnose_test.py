@@ -97,6 +97,13 @@ class Diagnose(SandboxTest):
         status, out, _ = self.call(["run", "--policy", policy, "--diagnose", "--request", "-"], input=request.encode())
         self.assertIn(b'"path":"/etc/shadow"', out)
 
+    def test_an_output_file_that_the_first_run_did_not_write_is_there_for_the_second(self):
+        slot = {"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}}
+        policy = self.policy({"dash": dict(SHELL, operands=[slot], repeatable=True, sandbox={"exec": HELPERS})})
+        _, result = self.run_json(policy, ["dash", "-c", "cat /etc/shadow", "new"], "--diagnose")
+        self.assertEqual(result["sandbox"]["diagnosis"], "seen in a second run")
+        self.assertNotIn("new", os.listdir(self.ws))
+
     def test_without_a_second_run_the_layer_is_concluded_from_what_was_said(self):
         result = self.run_it("chmod 777 " + self.file)
         self.assertEqual([(one["layer"], one["errno"], one["observed"]) for one in result["sandbox"]["blocked"]], [("seccomp", "EPERM", False)])

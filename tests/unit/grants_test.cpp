@@ -11,6 +11,7 @@
 
 #include <doctest/doctest.h>
 
+#include "created.h"
 #include "pattern.h"
 #include "resolve.h"
 #include "scratch.h"
@@ -334,6 +335,14 @@ Grant to_create(const Scratch& scratch, const std::string& leaf) {
   return grant;
 }
 
+Expected<void> give_names(const Plan& plan) {
+  for (const Grant& grant : plan.grants) {
+    if (!grant.made) continue;
+    if (auto named = give_name(grant, describe_created(grant, grant.leaf)); !named) return named;
+  }
+  return {};
+}
+
 TEST_CASE("created files: made so that they can be granted, and removed again when nobody wrote them") {
   const Scratch scratch;
   for (const char* fate : {"untouched", "written", "touched", "truncated", "linked", "replaced", "removed"}) {
@@ -344,6 +353,9 @@ TEST_CASE("created files: made so that they can be granted, and removed again wh
       const auto created = CreatedFiles::make(asked);
       REQUIRE(created);
       CHECK(asked.grants[0].exists);
+      CHECK(!std::filesystem::exists(path));  // until somebody knows of it
+      REQUIRE(give_names(asked));
+      REQUIRE(give_names(asked));  // as another attempt to launch does
       struct stat a {}, b {};
       REQUIRE((::fstat(asked.grants[0].fd.get(), &a) == 0 && ::stat(path.c_str(), &b) == 0));
       CHECK(a.st_ino == b.st_ino);
@@ -366,11 +378,15 @@ TEST_CASE("created files: a name that was taken meanwhile, by a file or a link, 
   asked.grants.push_back(to_create(scratch, "new"));
   asked.grants.push_back(to_create(scratch, "taken"));
   scratch.link("taken", "elsewhere");
-  const auto created = CreatedFiles::make(asked);
-  REQUIRE(!created);
-  CHECK(created.error().code == ErrorCode::launch_failed);
-  CHECK(created.error().step == "create");
-  CHECK(created.error().sys_errno == EEXIST);
+  {
+    const auto created = CreatedFiles::make(asked);
+    REQUIRE(created);
+    const auto named = give_names(asked);
+    REQUIRE(!named);
+    CHECK(named.error().code == ErrorCode::launch_failed);
+    CHECK(named.error().step == "create");
+    CHECK(named.error().sys_errno == EEXIST);
+  }
   CHECK(!std::filesystem::exists(scratch / "new"));  // nothing is left of a launch that failed
   CHECK(!std::filesystem::exists(scratch / "elsewhere"));
   CHECK(std::filesystem::is_symlink(scratch / "taken"));
@@ -388,6 +404,7 @@ TEST_CASE("created files: two operands may name one new file, and other grants a
     auto created = CreatedFiles::make(asked);
     REQUIRE(created);
     moved = *std::move(created);
+    REQUIRE(give_names(asked));
     CHECK(asked.grants[1].fd);
     CHECK(std::filesystem::exists(scratch / "new"));
   }
