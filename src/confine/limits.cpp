@@ -133,6 +133,10 @@ LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces
   limit_memory(plan, asked);
   add_if(plan, RLIMIT_FSIZE, asked.file_mib, kMiB);
   limit_processes(plan, asked.processes, namespaces);
+  if (plan.counted && asked.memory_mib > 0) {
+    plan.detail += plan.detail.empty() ? "" : "; ";
+    plan.detail += "of memory that is counted which processes have mapped";
+  }
   add(plan, RLIMIT_CORE, 0, 0);
   add(plan, RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024);
   add(plan, RLIMIT_MSGQUEUE, 0, 0);

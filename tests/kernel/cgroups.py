@@ -12,7 +12,9 @@ PROCESSES = {"type": "limit_exceeded", "resource": "processes"}
 EXITED = {"type": "exited", "exit_code": 0}
 BY_CGROUP = {"limits": ("enforced", "memory and processes are limited by a cgroup"), "tree_kill": ("enforced", "by a cgroup")}
 REQUIRED_CGROUP = {"limits": BY_CGROUP["limits"], "tree_kill": ("enforced", "")}
-WITHOUT = {"limits": ("partial", "processes are counted together with the user's others"), "tree_kill": ("partial", "subreaper sweep")}
+COUNTED = "of memory that is counted which processes have mapped"
+WITHOUT_MEMORY = {"limits": ("partial", "processes are counted together with the user's others"), "tree_kill": ("partial", "subreaper sweep")}
+WITHOUT = dict(WITHOUT_MEMORY, limits=("partial", WITHOUT_MEMORY["limits"][1] + "; " + COUNTED))
 
 
 def case(script, outcome, layers, uid=USER, cgroup="own/main", namespaces=0, how="once", prefix="", stdout="", demands=None, **limits):
@@ -38,7 +40,7 @@ CASES = {
     "root_memory": case("exec " + EATS, MEMORY, REQUIRED_CGROUP, uid=0, cgroup="root/main", namespaces=9),
     "required": case("exec " + EATS, MEMORY, REQUIRED_CGROUP, namespaces=9, demands=REQUIRED),
     "required_processes": case(FORKS, PROCESSES, REQUIRED_CGROUP, namespaces=9, demands=REQUIRED),
-    "not_needed": case("echo ran", EXITED, {"limits": ("enforced", ""), "tree_kill": ("enforced", "")}, namespaces=9, stdout="ran\n"),
+    "not_needed": case("echo ran", EXITED, {"limits": ("enforced", COUNTED), "tree_kill": ("enforced", "")}, namespaces=9, stdout="ran\n"),
     # Where there is none, or it may not be used, all is as it was.
     "in_the_delegated_one_itself": case("echo ran", EXITED, WITHOUT, cgroup="own", stdout="ran\n"),
     "beside_a_unit": case("echo ran", EXITED, WITHOUT, cgroup="own/unit.service", stdout="ran\n"),
@@ -48,7 +50,7 @@ CASES = {
     # Joined without clone3(2), or not at all.
     "clone3_refused": case("exec " + EATS, MEMORY, BY_CGROUP, prefix="/bin/refuse clone3"),
     "clone3_refused_processes": case(FORKS, PROCESSES, REQUIRED_CGROUP, namespaces=9, demands=REQUIRED, prefix="/bin/refuse clone3"),
-    "joining_refused": case("echo ran", EXITED, WITHOUT, prefix="/bin/refuse join", stdout="ran\n", memory_mib=0),
+    "joining_refused": case("echo ran", EXITED, WITHOUT_MEMORY, prefix="/bin/refuse join", stdout="ran\n", memory_mib=0),
     "doctor": case("", None, BY_CGROUP, how="doctor"),
     "doctor_without": case("", None, WITHOUT, cgroup="own", how="doctor"),
     # safe-exec itself killed: its reaper goes last, or, where that is killed too, the next run removes what is left.
