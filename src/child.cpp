@@ -152,7 +152,8 @@ void close_on_exec(const ChildPlan& plan) {
 }
 
 void set_stdio(const ChildPlan& plan) {
-  must(plan, call(SYS_dup3, plan.in_fd, 0, 0), Step::stdio);
+  const long null = plan.own_null ? call(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+  must(plan, call(SYS_dup3, null >= 0 ? null : plan.in_fd, 0, 0), Step::stdio);
   must(plan, call(SYS_dup3, plan.out_fd, 1, 0), Step::stdio);
   must(plan, call(SYS_dup3, plan.err_fd, 2, 0), Step::stdio);
 }

@@ -84,6 +84,7 @@ struct ChildPlan {
   int exec_fd;
   uint64_t exec_magic;  // sixth argument of execveat by which the filter knows the launcher
   int in_fd, out_fd, err_fd, cwd_fd;
+  bool own_null;  // no input: the new root's /dev/null, where it has one, instead of in_fd
   int lifeline_fd, lifeline_writer, proc_fd;
   int ruleset_fd;       // -1: no Landlock
   const char* pid_max;  // null: not written

@@ -42,25 +42,27 @@ bool open_pipe(Pipe& pipe) {
 
 void set_nonblocking(const UniqueFd& fd) { (void)::fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
 
+// Its standard input is the command's by a pipe: a descriptor of the file would be one of the host's mount, through which it could be
+// written or changed whatever the command's own root and rules say. Where there is no input that holds for /dev/null as well, which
+// is the new root's then.
 Expected<void> open_streams(const Plan& plan, Launch& launch) {
   if (!open_pipe(launch.out) || !open_pipe(launch.err)) return failed("no pipe", "pipes");
   switch (plan.stdin_plan.kind) {
     case StdinPlan::Kind::none:
-      launch.input = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      launch.child.own_null = launch.wanted.namespaces.mount;
+      if (!launch.child.own_null) launch.input = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       if (launch.input) break;
-      [[fallthrough]];  // no /dev/null here: a pipe without a writer is as empty
+      [[fallthrough]];  // no /dev/null here, or perhaps there: a pipe without a writer is as empty
     case StdinPlan::Kind::text:
     case StdinPlan::Kind::inherit:
+    case StdinPlan::Kind::file:
       if (!open_pipe(launch.in)) return failed("no pipe", "pipes");
       set_nonblocking(launch.in.write);
       if (plan.stdin_plan.kind == StdinPlan::Kind::none) launch.in.write.reset();
       break;
-    case StdinPlan::Kind::file: break;
   }
   for (Pipe* pipe : {&launch.out, &launch.err}) set_nonblocking(pipe->read);
-  launch.child.in_fd = plan.stdin_plan.kind == StdinPlan::Kind::file ? plan.stdin_plan.file.get()
-                       : launch.in.read                              ? launch.in.read.get()
-                                                                     : launch.input.get();
+  launch.child.in_fd = launch.in.read ? launch.in.read.get() : launch.input.get();
   launch.child.out_fd = launch.out.write.get();
   launch.child.err_fd = launch.err.write.get();
   return {};

@@ -364,15 +364,15 @@ std::string spent_resource(const Plan& plan, const Watched& watched, bool limite
   return a_file_is_full(plan) ? "file_size" : "";
 }
 
-Ending ending_of(const Plan& plan, const Watched& watched, bool limited) {
+Ending ending_of(const Plan& plan, const LimitPlan& limits, const Watched& watched, bool limited) {
   if (watched.cancelled != 0) return Cancelled{watched.cancelled};
   if (watched.timed_out) return TimedOut{"wall", plan.timeout_ms};
   if (watched.stopped_over_limit) return LimitExceeded{watched.over_limit};
   const int status = watched.ended->status;
   const int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   const std::int64_t cpu_us = watched.ended->cpu_user_us + watched.ended->cpu_system_us;
-  const bool cpu_spent = plan.limits.cpu_s > 0 && cpu_us >= plan.limits.cpu_s * 1000000;
-  if (number == SIGXCPU || (number == SIGKILL && cpu_spent)) return TimedOut{"cpu", plan.limits.cpu_s * 1000};
+  const bool cpu_spent = limits.cpu_s > 0 && cpu_us >= limits.cpu_s * 1000000;
+  if (number == SIGXCPU || (number == SIGKILL && cpu_spent)) return TimedOut{"cpu", limits.cpu_s * 1000};
   if (number == SIGXFSZ) return LimitExceeded{"file_size"};
   if (failed_like_that(status)) {
     if (std::string resource = spent_resource(plan, watched, limited); !resource.empty()) return LimitExceeded{resource};
@@ -384,7 +384,7 @@ Ending ending_of(const Plan& plan, const Watched& watched, bool limited) {
 Outcome outcome_of(const Plan& plan, const Attempts& attempts, const Launch& launch, Watched& watched,
                    const std::vector<LayerStatus>& already) {
   Outcome outcome;
-  outcome.ending = ending_of(plan, watched, attempts.holds(Layer::limits));
+  outcome.ending = ending_of(plan, launch.limits, watched, attempts.holds(Layer::limits));
   outcome.duration_ms = watched.duration_ms;
   if (watched.ended) {
     outcome.usage = Usage{watched.ended->cpu_user_us / 1000, watched.ended->cpu_system_us / 1000, watched.ended->max_rss_kib};

@@ -159,7 +159,7 @@ class Watcher {
     fds[out] = {launch_.out.read.get(), POLLIN, 0};
     fds[err] = {launch_.err.read.get(), POLLIN, 0};
     fds[in] = {feed_.empty() ? -1 : launch_.in.write.get(), POLLOUT, 0};
-    fds[source] = {inherits() && feed_.empty() ? STDIN_FILENO : -1, POLLIN, 0};
+    fds[source] = {feed_.empty() && launch_.in.write ? source_fd() : -1, POLLIN, 0};
     fds[stop] = {stop_fd, POLLIN, 0};
     fds[reader] = {unread_ ? -1 : STDOUT_FILENO, 0, 0};  // POLLERR needs no asking, poll(2)
     fds[observed] = {launch_.observed.read.get(), POLLIN, 0};
@@ -195,7 +195,10 @@ class Watcher {
     }
   }
 
-  bool inherits() const { return plan_.stdin_plan.kind == StdinPlan::Kind::inherit && launch_.in.write; }
+  // What the input is read from; -1: it is at hand, or there is none.
+  int source_fd() const {
+    return plan_.stdin_plan.kind == StdinPlan::Kind::inherit ? STDIN_FILENO : plan_.stdin_plan.file.get();
+  }
 
   // Reads one block. A full one says that the writer is fast: then the pipe is enlarged, once.
   void relay(Stream& stream) {
@@ -223,7 +226,7 @@ class Watcher {
 
   void read_input() {
     if (input_.empty()) input_.resize(kBlock);
-    const ssize_t size = ::read(STDIN_FILENO, input_.data(), input_.size());
+    const ssize_t size = ::read(source_fd(), input_.data(), input_.size());
     if (size > 0) feed_ = std::string_view(input_).substr(0, static_cast<std::size_t>(size));
     else if (size == 0 || (errno != EAGAIN && errno != EINTR)) launch_.in.write.reset();
   }

@@ -59,6 +59,17 @@ std::int64_t threads_of_user() {
   return threads;
 }
 
+// SIGXCPU at the soft limit, SIGKILL a second later: also of a hard limit that the caller has, which is met first else.
+void limit_time(LimitPlan& plan, std::int64_t asked) {
+  rlimit now{};
+  if (::getrlimit(RLIMIT_CPU, &now) != 0) now.rlim_max = RLIM_INFINITY;
+  const rlim_t hard = std::min<rlim_t>(asked > 0 ? static_cast<rlim_t>(asked) + 1 : RLIM_INFINITY, now.rlim_max);
+  if (hard == RLIM_INFINITY) return;
+  const rlim_t soft = std::max<rlim_t>(hard, 2) - 1;
+  plan.cpu_s = static_cast<std::int64_t>(soft);
+  add(plan, RLIMIT_CPU, soft, hard);
+}
+
 void limit_memory(LimitPlan& plan, const EffectiveLimits& asked) {
   // Data, not address space: node, go and java reserve far more than they use and die under RLIMIT_AS. RLIMIT_DATA
   // counts private writable memory since Linux 4.7. Where nothing counts the whole tree it is all there is.
@@ -123,10 +134,7 @@ std::optional<Cgroup> make_cgroup(const Plan& plan, const Namespaces& namespaces
 
 LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces, std::optional<Cgroup> cgroup) {
   LimitPlan plan = plan_descriptors(asked.open_files);
-  if (asked.cpu_s > 0) {  // SIGXCPU at the soft limit, SIGKILL a second later
-    const auto seconds = static_cast<std::uint64_t>(asked.cpu_s);
-    add(plan, RLIMIT_CPU, seconds, seconds + 1);
-  }
+  limit_time(plan, asked.cpu_s);
   plan.cgroup = std::move(cgroup);
   if (plan.cgroup) plan.detail = "memory and processes are limited by a cgroup";
   plan.counted = !plan.cgroup && (asked.memory_mib > 0 || asked.processes > 0) && Census::possible();

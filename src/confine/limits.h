@@ -17,6 +17,7 @@ struct LimitPlan {
   std::vector<Limit> limits;
   std::string pid_max;  // written to the pid namespace's kernel.pid_max; empty: not
   std::string detail;   // how this host limits otherwise than the plan says
+  std::int64_t cpu_s = 0;  // as it holds; 0: not limited
   bool partial = false; // less than the plan says
   bool counted = false;           // the tree's memory and processes can be counted while it runs
   bool unbound_processes = false; // the kernel refuses none

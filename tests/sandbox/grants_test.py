@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 
+import outer
 from harness import BINARY, SANITIZED, SHELL, SandboxTest, main
 
 NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
@@ -56,6 +57,30 @@ class Bundles(SandboxTest):
             above = minimal_root and kind == "dir" and any(name.startswith(path.rstrip("/") + "/") or os.path.realpath(name).startswith(real + "/") for name in names)
             cwd = minimal_root and kind == "dir" and (self.ws + "/").startswith(path + "/")  # an empty directory, and what leads to it
             self.assertTrue(below or above or cwd, (kind, path))
+
+    def test_standard_input_is_no_way_to_the_file_behind_it(self):
+        """Whatever may be written elsewhere: neither what it is read from nor /dev/null is changed through it."""
+        name = os.path.join(self.ws, "input")
+        with open(name, "w") as f:
+            f.write("text")
+        os.chmod(name, 0o640)
+        script = ("print <STDIN>; print utime(3, 3, *STDIN) ? 'utime ' : '', chmod(0646, *STDIN) ? 'chmod ' : '', "
+                  "open(F, '+<', '/proc/self/fd/0') && syswrite(F, 'evil') ? 'write ' : '', truncate(STDIN, 0) ? 'truncate' : ''")
+        before, null = os.stat(name), os.stat("/dev/null")
+        node = {"path": "/usr/bin/perl", "stdin": {"path": "read", "within": ["${start_dir}"]}, "end_of_options": False,
+                "options": {"-e": {"value": {"text": [0, 900]}, "spelling": "separate"}}}
+        for refused in (None, "no-landlock"):
+            for proc, tmp in (("none", "private"), ("own", "none"), ("own", "private")):
+                policy = self.policy({"perl": dict(node, sandbox={"proc": proc, "tmp": tmp})})
+                for options in ([], ["--stdin", "input"]):
+                    _, result = self.run_json(policy, ["perl", "-e", script], *options, preexec_fn=outer.HOSTS.get(refused))
+                    self.assertTrue(result["success"], result)
+                    if options:
+                        self.assertEqual(result["stdout"][:4], "text")
+                    else:
+                        self.assertEqual(result["stdout"].replace("write ", ""), "", result["stderr"])  # writing to /dev/null is granted
+                    self.assertEqual((os.stat(name)[:7], os.stat(name)[8:9]), (before[:7], before[8:9]))
+                    self.assertEqual((os.stat("/dev/null")[:7], os.stat("/dev/null")[8:9]), (null[:7], null[8:9]))
 
     def test_what_is_explained_is_what_can_be_reached(self):
         for bundles in [[]] + [[one] for one in BUNDLES] + [list(BUNDLES)]:

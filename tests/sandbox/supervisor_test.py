@@ -1,9 +1,10 @@
 """What safe-exec does with its own descriptors: enough for its grants, none too many for the command, and a reader that may go."""
+import json
 import os
 import resource
 import time
 
-from harness import SandboxTest, SHELL, main
+from harness import BINARY, SandboxTest, SHELL, main
 
 
 def few():
@@ -28,6 +29,12 @@ def children(pid):
 
 
 class Supervisor(SandboxTest):
+    def test_processor_time_that_the_caller_is_left_with_himself_is_told_as_that(self):
+        for cpu_s in (0, 9):
+            policy = self.policy({"dash": dict(SHELL, limits={"cpu_s": cpu_s})})
+            status, out, err = self.call(["-c", 'ulimit -t 2; exec "$0" "$@"', BINARY, "run", "--policy", policy, "--", "dash", "-c", "while :; do :; done"], executable="/bin/dash")
+            self.assertEqual(json.loads(out)["outcome"], {"type": "timed_out", "limit": "cpu", "limit_ms": 1000}, (out, err))
+
     def test_the_soft_limit_of_descriptors_does_not_bound_the_grants(self):
         self.write("ws/.env", "SECRET=1\n")
         for i in range(600):
