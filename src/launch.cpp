@@ -171,7 +171,9 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
       break;
   }
   if (!plan.unix_sockets.empty()) {
-    if (minimal_root) choice.families |= 1U << AF_UNIX;
+    const bool abstract = !launch.wanted.namespaces.net && abi_of(launch) < landlock::kScopes;
+    if (minimal_root && !abstract) choice.families |= 1U << AF_UNIX;
+    else if (minimal_root) launch.unreached += "Unix sockets are refused: without Landlock ABI 6 or a network namespace abstract names would be the host's";
     else launch.weaker.emplace_back("Unix sockets are refused: without a minimal root they would all be in reach");
   }
   return choice;
@@ -193,7 +195,7 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
     launch.child.mode_filter = &launch.mode_program;
   }
   const Namespaces& namespaces = launch.wanted.namespaces;
-  launch.fallback = {!namespaces.pid && abi_of(launch) < 6, !namespaces.mount && abi_of(launch) < 3};
+  launch.fallback = {!namespaces.pid && abi_of(launch) < landlock::kScopes, !namespaces.mount && abi_of(launch) < 3};
   if (!launch.fallback.signals && !launch.fallback.truncation) return {};
   launch.fallback_filter = make_fallback_filter(launch.fallback);
   launch.fallback_program = {static_cast<unsigned short>(launch.fallback_filter.size()), launch.fallback_filter.data()};

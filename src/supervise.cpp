@@ -90,8 +90,10 @@ class Attempts {
     wanted_.seccomp = requirement_of(plan, Layer::seccomp) != Requirement::off;
     wanted_.limits = requirement_of(plan, Layer::limits) != Requirement::off;
     // Before anything is started for it; where it is required, whoever makes the ruleset says why there is none.
-    if (requirement_of(plan, Layer::landlock) != Requirement::prefer) return;
-    if (auto error = landlock::missing()) (void)without(kLandlockLayer, std::move(*error));
+    if (requirement_of(plan, Layer::landlock) == Requirement::prefer) {
+      if (auto error = landlock::missing()) (void)without(kLandlockLayer, std::move(*error));
+    }
+    shut_abstract_names();
   }
 
   [[nodiscard]] const Wanted& wanted() const { return wanted_; }
@@ -194,9 +196,15 @@ class Attempts {
     if (layer == Layer::mount_namespace) wanted_.namespaces.mount = false;
     if (layer == Layer::ipc_namespace) wanted_.namespaces.ipc = false;
     if (layer == Layer::uts_namespace) wanted_.namespaces.uts = false;
-    if (layer == Layer::landlock) wanted_.landlock = false;
+    if (layer == Layer::landlock) wanted_.landlock = false, shut_abstract_names();
     if (layer == Layer::seccomp) wanted_.seccomp = false;
     if (layer == Layer::limits) wanted_.limits = false;
+  }
+
+  // Of Unix sockets they belong to the network namespace, and only Landlock could else tell them from names of files.
+  void shut_abstract_names() {
+    if (plan_.unix_sockets.empty() || plan_.network.kind != Network::Kind::none || !wanted_.namespaces.mount || !no_network_.empty()) return;
+    wanted_.namespaces.net = !wanted_.landlock || landlock::abi_in_use() < landlock::kScopes;
   }
 
   const Plan& plan_;

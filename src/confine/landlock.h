@@ -25,6 +25,7 @@ enum NetRight : std::uint64_t { kBindTcp = 1U << 0, kConnectTcp = 1U << 1 };
 enum Scope : std::uint64_t { kAbstractUnix = 1U << 0, kSignal = 1U << 1 };
 
 inline constexpr int kNewestTested = 7;
+inline constexpr int kScopes = 6;  // the first ABI that knows abstract Unix sockets and signals
 
 // The attribute of landlock_create_ruleset(2) as far as ABI 7 knows it.
 struct Handled {

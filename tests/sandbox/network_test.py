@@ -157,6 +157,15 @@ class Network(SandboxTest):
         self.assertEqual({word for word, got in found.items() if got == "ok"}, {words[0]}, found)
         found, _ = self.attempt(words)
         self.assertEqual(set(found.values()), {EPERM})
+        # Abstract names are the network namespace's where Landlock does not know them; where it is the host's, there are no such sockets.
+        without = {"landlock_create_ruleset": errno.ENOSYS}
+        found, _ = self.attempt(words, lambda: outer.refuse(without), unix_sockets=[paths[0]])
+        self.assertEqual({word for word, got in found.items() if got == "ok"}, {words[0]}, found)
+        no_network = dict(without, **{"network of unshare": errno.ENOSPC, "network of clone": errno.ENOSPC})
+        for refused, network in ((without, "host"), (no_network, "none")):
+            found, result = self.attempt(words[:-1], lambda: outer.refuse(refused), unix_sockets=[paths[0]], network=network)
+            self.assertEqual(set(found.values()), {EPERM})
+            self.assertIn("Unix sockets are refused", result["sandbox"]["layers"]["seccomp"]["detail"])
         # Without a minimal root every socket of the host would be in reach: none is.
         found, result = self.attempt(words, unix_sockets=[paths[0]], layers=NO_NAMESPACES)
         self.assertEqual(set(found.values()), {EPERM})
