@@ -41,6 +41,15 @@ class Diagnose(SandboxTest):
         self.assertIn(("landlock", "openat", self.file, "EACCES"), self.blocked("echo x > " + self.file, layers=NO_NAMESPACES))
         self.assertIn(("landlock", "execve", "/usr/bin/id", "EACCES"), self.blocked("/usr/bin/id", layers=NO_NAMESPACES))
 
+    def test_landlock_is_named_for_what_is_no_file(self):
+        self.assertIn(("landlock", "kill", None, "EPERM"), self.blocked("kill -0 %d" % os.getpid(), layers=NO_NAMESPACES))
+        script = "use Socket; socket(S, AF_INET, SOCK_STREAM, 0); connect(S, pack_sockaddr_in(9, INADDR_LOOPBACK)) or exit 1"
+        node = {"path": "/usr/bin/perl", "repeatable": True, "end_of_options": False, "options": SHELL["options"] | {"-e": {"value": {"text": [0, 900]}, "spelling": "separate"}},
+                "sandbox": {"network": {"connect_tcp": [80]}, "read": ["/usr/lib", "/usr/share/perl", "/usr/share/perl5", "/etc/perl"]}}
+        _, result = self.run_json(self.policy({"perl": node}), ["perl", "-e", script], "--diagnose")
+        refused = [one for one in result["sandbox"]["blocked"] if one["call"] == "connect"]
+        self.assertEqual([(one["layer"], one["errno"], "connect_tcp" in one["hint"]) for one in refused], [("landlock", "EACCES", True)], result)
+
     def test_a_cover_is_named_where_one_lies_over_what_is_denied(self):
         for name in (".env", "sub/.ssh/id"):
             os.chmod(self.write("ws/" + name, "hunter2\n"), 0)
