@@ -17,6 +17,7 @@
 #include "attempts.h"
 #include "output.h"
 #include "report.h"
+#include "resolve.h"
 #include "runtime.h"
 #include "supervise.h"
 #include "verbs.h"
@@ -129,6 +130,21 @@ std::vector<Obstacle> obstacles(const LayerStatus& status) {
   return {};
 }
 
+// By the calls that decide every request; what they find does not matter, only whether the host answers.
+Expected<void> look_up(const std::string& path) {
+  auto resolver = make_system_resolver(Policy{}, {});
+  if (!resolver) return tl::make_unexpected(resolver.error());
+  Command command;
+  command.paths = {path};
+  command.trust = Trust::caller;
+  PathType type;
+  type.within = {Root{"", "/", {}}};
+  (void)(*resolver)->binary(command, "", {}, false);
+  (void)(*resolver)->path(path, type);
+  if (auto broken = (*resolver)->broken()) return tl::make_unexpected(*std::move(broken));
+  return {};
+}
+
 Expected<Outcome> probe() {
   Plan plan;
   plan.command = "doctor";
@@ -148,6 +164,7 @@ Expected<Outcome> probe() {
   }
   plan.binary.path.assign(path.data(), static_cast<std::size_t>(length));
   plan.binary.physical = plan.binary.path;
+  if (auto looked = look_up(plan.binary.path); !looked) return tl::make_unexpected(looked.error());
   plan.cwd = "/";
   plan.argv = {std::string(kAttemptsName), std::to_string(::getpid())};
   for (int i = 0; i < kLayerCount; ++i) {

@@ -241,7 +241,9 @@ void set_cgroup(const Plan& plan, Launch& launch) {
 }
 
 Expected<void> start_reaper_of(Launch& launch) {
-  if (::poll(nullptr, 0, 0) < 0) return failed("the command could not be watched", "poll");  // so it is not started
+  if (::poll(nullptr, 0, 0) < 0) {  // so it is not started
+    return tl::unexpected(launch_error(ErrorCode::sandbox_unavailable, "the command could not be watched", "poll", errno));
+  }
   const unsigned long all = clone_flags(launch.wanted.namespaces);
   launch.child.unshared = launch.wanted.unshare ? unshare_flags(launch.wanted.namespaces) : 0;
   int pidfd = -1;

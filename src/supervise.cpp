@@ -217,7 +217,8 @@ class Attempts {
 Error step_error(const Launch& launch, const Message& message) {
   const bool layer = !layers_of(message.step, message.error, launch.wanted.namespaces).empty() ||
                      message.step == Step::no_new_privs || message.step == Step::descriptors ||
-                     message.step == Step::capabilities;
+                     message.step == Step::capabilities || message.error == ENOSYS ||
+                     message.error == EPERM;  // no file's mode says this: an outer sandbox refuses the call
   std::string text = message.step == Step::exec ? "the program cannot be executed" : "the sandbox cannot be set up";
   const bool mount = message.step == Step::mount_bind || message.step == Step::mount_entry;
   if (mount && message.item < launch.root.ops.size()) text += std::string(" at /") + launch.root.ops[message.item].target;

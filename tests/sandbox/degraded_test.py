@@ -49,6 +49,9 @@ class Refused(unittest.TestCase):
                     self.assertEqual((attempts, result["outcome"]["type"], result["error"]["step"]), ({}, "failed", step))
                     self.assertEqual(result["error"]["errno"], error)
                     self.assertTrue(result["error"]["hint"])
+                    self.assertEqual(result["error"]["code"], "sandbox_unavailable")
+                    doctor = subprocess.run([BINARY, "doctor"], stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse({name: error}))
+                    self.assertEqual(doctor.returncode, 1, (name, doctor.stdout))
 
     def test_a_missing_landlock_is_known_before_anything_is_started(self):
         log = os.path.join(self.world.dir, "calls")
