@@ -131,6 +131,12 @@ class Bombs(SandboxTest):
             self.assertIn(outcome["type"], ("limit_exceeded", "timed_out"), result)  # where fork(2) is refused it goes on trying
             self.assertLess(result["duration_ms"], 8000)  # one process may be waited for, whose turn is behind those of all others
 
+    def test_a_file_that_may_not_grow_further_is_named_where_the_signal_is_ignored(self):
+        script = "$SIG{XFSZ} = 'IGNORE'; open(F, '>', 'new') or die; $! = 0; while (1) { syswrite(F, 'x' x 65536) or die $! }"
+        for layers in self.modes:
+            _, _, result = self.outcome("/usr/bin/perl", ["-e", script], {"file_mib": 1}, layers, sandbox={"write": [self.ws]})
+            self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("limits", "EFBIG")], result)
+
     def check_bomb(self, outcome, result):
         """Refused by the kernel it may give up before it was ever counted: then it ends as itself."""
         own = outcome["type"] == "exited" and outcome["exit_code"] in (2, 4) and result["duration_ms"] < 500
