@@ -120,9 +120,9 @@ std::string hint_of_filter(const Observed& seen) {
 }
 
 // Of what Landlock refuses, that which is no file; empty: it is not that.
-std::string hint_of_domain(const Launch& launch, const Observed& seen, int error) {
+std::string hint_of_domain(const Plan& plan, const Launch& launch, const Observed& seen, int error) {
   if (!launch.wanted.landlock || !seen.path.empty()) return "";
-  if (seen.is_socket && error == EACCES) return "no such port is granted (sandbox.network, connect_tcp)";
+  if (seen.is_socket && error == EACCES && plan.network.kind == Network::Kind::connect_tcp) return "no such port is granted (sandbox.network, connect_tcp)";
   if (launch.ruleset.abi < landlock::kScopes || error != EPERM) return "";
   if (seen.is_socket || seen.call.starts_with("send")) return "abstract Unix sockets of others stay shut (sandbox.unix_sockets names files)";
   if (seen.call.ends_with("kill") || seen.call.find("sig") != std::string::npos) return "only the command's own processes may be signalled";
@@ -169,7 +169,7 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     case EPERM: break;
     default: return out;
   }
-  if (std::string hint = hint_of_domain(launch, seen, refused.error_number); !hint.empty()) {
+  if (std::string hint = hint_of_domain(plan, launch, seen, refused.error_number); !hint.empty()) {
     out.layer = layer_name(Layer::landlock);
     out.hint = std::move(hint);
     return out;

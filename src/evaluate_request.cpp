@@ -208,11 +208,12 @@ Step Evaluation::open_stdin() {
   if (pending_.empty() || !pending_.front().exists) return refuse_file(DenialCode::path_not_found);
   if (pending_.front().directory) return refuse_file(DenialCode::path_wrong_kind);
   PathResult<UniqueFd> opened = resolver_.open_stdin_file(pending_.front());
+  const std::string name = pending_.front().path;
   pending_.clear();
   if (!opened) return refuse_file(opened.error().code);
   plan_.stdin_plan.kind = StdinPlan::Kind::file;
   plan_.stdin_plan.file = std::move(*opened);
-  trace(leaf(), describe(type), "a file on standard input");
+  trace(leaf(), describe(type), name + " on standard input");
   return {};
 }
 

@@ -141,6 +141,9 @@ Network::Kind network_of(const Plan& plan, const Wanted& wanted) {
 // Before the ruleset is made, which is this one's.
 int abi_of(const Launch& launch) { return launch.wanted.landlock ? landlock::abi_in_use() : 0; }
 
+constexpr const char* kNoUnixSockets =
+    "Unix sockets are refused: without Landlock ABI 6 or a network namespace abstract names would be the host's";
+
 // What a missing layer would have bounded is withheld, never let through.
 FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   FilterChoice choice;
@@ -173,7 +176,7 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   if (!plan.unix_sockets.empty()) {
     const bool abstract = !launch.wanted.namespaces.net && abi_of(launch) < landlock::kScopes;
     if (minimal_root && !abstract) choice.families |= 1U << AF_UNIX;
-    else if (minimal_root) launch.unreached += "Unix sockets are refused: without Landlock ABI 6 or a network namespace abstract names would be the host's";
+    else if (minimal_root) launch.unreached += std::string(launch.unreached.empty() ? "" : "; ") + kNoUnixSockets;
     else launch.weaker.emplace_back("Unix sockets are refused: without a minimal root they would all be in reach");
   }
   return choice;

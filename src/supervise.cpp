@@ -196,15 +196,17 @@ class Attempts {
     if (layer == Layer::mount_namespace) wanted_.namespaces.mount = false;
     if (layer == Layer::ipc_namespace) wanted_.namespaces.ipc = false;
     if (layer == Layer::uts_namespace) wanted_.namespaces.uts = false;
-    if (layer == Layer::landlock) wanted_.landlock = false, shut_abstract_names();
+    if (layer == Layer::landlock) wanted_.landlock = false;
     if (layer == Layer::seccomp) wanted_.seccomp = false;
     if (layer == Layer::limits) wanted_.limits = false;
+    shut_abstract_names();
   }
 
   // Of Unix sockets they belong to the network namespace, and only Landlock could else tell them from names of files.
   void shut_abstract_names() {
-    if (plan_.unix_sockets.empty() || plan_.network.kind != Network::Kind::none || !wanted_.namespaces.mount || !no_network_.empty()) return;
-    wanted_.namespaces.net = !wanted_.landlock || landlock::abi_in_use() < landlock::kScopes;
+    if (plan_.unix_sockets.empty() || plan_.network.kind != Network::Kind::none || !no_network_.empty()) return;
+    const bool open = !wanted_.landlock || landlock::abi_in_use() < landlock::kScopes;
+    wanted_.namespaces.net = wanted_.namespaces.mount && open;
   }
 
   const Plan& plan_;
