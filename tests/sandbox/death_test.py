@@ -65,9 +65,9 @@ class Death(SandboxTest):
 
     def eventually(self, true, seconds=5):
         deadline = time.monotonic() + seconds
-        while not true() and time.monotonic() < deadline:
+        while not (held := true()) and time.monotonic() < deadline:
             time.sleep(0.005)
-        return true()
+        return held
 
     def gone(self, seconds=5):
         left = not self.eventually(lambda: survivors(self.marker) == [], seconds)
