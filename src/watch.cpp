@@ -35,6 +35,8 @@ constexpr std::int64_t kMaxKills = 8;      // by the kernel, for memory; then th
 constexpr std::int64_t kLookShare = 10;    // a look may take that part of the time
 constexpr std::int64_t kNearShare = 2;     // and that one where there is nearly too much, and each takes longer
 constexpr std::int64_t kAnswerMs = 5;      // how long after its time limit a tree may take to be gone before the answer is given
+constexpr std::int64_t kCrowd = 50;        // processes
+constexpr std::int64_t kReadyMs = 30;      // how long before it this process begins to go before all others, who may be a bomb
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
 std::int64_t now_ms() {
@@ -143,7 +145,7 @@ class Watcher {
   }
 
   int wait_ms() const {
-    std::int64_t until = running() ? std::min(wall_, look_at_) : INT64_MAX;
+    std::int64_t until = running() ? std::min(launch_.first ? wall_ : wall_ - kReadyMs, look_at_) : INT64_MAX;
     if (ended_at_ != 0 && !gone_) until = std::min(until, ended_at_ + kGraceMs);
     if (gone_) until = std::min(until, gone_at_ + kDrainMs);
     until = std::min(until, answer_at());
@@ -299,9 +301,9 @@ class Watcher {
 
   void enforce_time() {
     const std::int64_t now = now_ms();
+    if (running() && now >= wall_ - kReadyMs && !launch_.first) launch_.first.emplace();
     if (running() && now >= wall_) {
       seen_.timed_out = true;
-      if (!launch_.first) launch_.first.emplace();
       stop_tree();
     }
     if (running() && now >= look_at_) count_tree(now);
@@ -315,6 +317,7 @@ class Watcher {
       seen_.stopped_over_limit = true;
       stop_tree();
     }
+    if (!launch_.first && census_.most_processes() > kCrowd) launch_.first.emplace();  // who counts a crowd waits behind all of it
     const std::int64_t took = now_ms() - now;
     const std::int64_t pause = launch_.limits.cgroup ? kCgroupLookMs : launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs;
     look_at_ = now + std::max(pause, took * (census_.near_limit() ? kNearShare : kLookShare));

@@ -125,6 +125,7 @@ void Census::walk() {
       for (; i < members_.size(); ++i) members_[i].tasks = 1;
       break;
     }
+    if (late()) break;
     add_children_of(members_[i].pid, i);
     if (bounds_.memory_kib > 0) read_memory(members_[i]);
   }
