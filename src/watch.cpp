@@ -82,6 +82,9 @@ class Watcher {
     if (blind_ != 0) {
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "the command could not be watched", "poll", blind_));
     }
+    if (unreadable_ != 0) {  // half of a file is not what was asked for
+      return tl::unexpected(launch_error(ErrorCode::launch_failed, "the file on standard input cannot be read", "stdin", unreadable_));
+    }
     if (malformed_) {
       return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
     }
@@ -172,6 +175,7 @@ class Watcher {
       return false;
     }
     if (ready > 0) dispatch(fds);
+    if (unreadable_ != 0) return false;
     enforce_time();
     return true;
   }
@@ -230,6 +234,7 @@ class Watcher {
     if (input_.empty()) input_.resize(kBlock);
     const ssize_t size = ::read(source_fd(), input_.data(), input_.size());
     if (size > 0) feed_ = std::string_view(input_).substr(0, static_cast<std::size_t>(size));
+    else if (size < 0 && plan_.stdin_plan.kind == StdinPlan::Kind::file && errno != EINTR) unreadable_ = errno;
     else if (size == 0 || (errno != EAGAIN && errno != EINTR)) launch_.in.write.reset();
   }
 
@@ -386,6 +391,7 @@ class Watcher {
   bool all_killed_ = false;  // says the reaper, where it had to seek them
   bool overdue_ = false;  // the answer is given while the kernel takes the tree down
   int blind_ = 0;        // errno of poll
+  int unreadable_ = 0;   // errno of reading the file on standard input
   bool unread_ = false;  // standard output is not watched any more
   std::string_view feed_;  // what of the input is not yet written
   std::string input_;

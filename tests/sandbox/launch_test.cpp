@@ -172,6 +172,12 @@ TEST_CASE("launch: standard input is empty, a text, a file or what safe-exec its
           plan.stdin_plan.file = UniqueFd(::open(work.path("input").c_str(), O_RDONLY | O_CLOEXEC));
           return plan;
         }).out == "from a file");
+  const Ran unreadable = run([] {
+    Plan plan = with_stdin(shell("cat; sleep 60"), StdinPlan::Kind::file);
+    plan.stdin_plan.file = UniqueFd(::open("/", O_RDONLY | O_CLOEXEC));  // read(2): EISDIR
+    return plan;
+  });
+  CHECK_MESSAGE(has(unreadable.ending, "error launch_failed stdin"), unreadable.ending);
   Host host;
   host.before = [&] { (void)::dup2(::open(work.path("input").c_str(), O_RDONLY), 0); };
   const Ran ran = run([] { return with_stdin(shell("cat; ls -l /proc/self/fd/0 2>&1"), StdinPlan::Kind::inherit); }, host);
