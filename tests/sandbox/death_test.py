@@ -144,17 +144,14 @@ class Death(SandboxTest):
             for who in {become_ordinary, None if os.getuid() == 0 else become_ordinary}:
                 node = dict(SHELL, sandbox={"layers": layers, "exec": EXEC}, operands=[{"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}}])
                 policy = self.policy({"dash": node})
-                met = 0
                 for i in range(RUNS // 10):
                     process = self.popen(["run", "--policy", policy, "--", "dash", "-c", "sleep 9", "new"], preexec_fn=who)
-                    if i == 0:
+                    if i % 2 == 0:  # the file is there for certain; else at any moment, mostly before
                         self.assertTrue(self.eventually(lambda: os.listdir(self.ws) != []))
                     time.sleep(0.02 * moments.random())
-                    met += os.listdir(self.ws) != []
                     process.kill()
                     self.assertTrue(self.eventually(lambda: os.listdir(self.ws) == []), (layers, who, i))
                     process.communicate()
-                self.assertGreater(met, RUNS // 40)
 
     def test_no_survivor_of_a_kill_at_any_moment(self):
         self.kill_at_random_moments({})
@@ -184,10 +181,10 @@ class Crowd(SandboxTest):
         script = "$0 = '%s'; for (1 .. 1000) { $p = fork; $p or do { $SIG{TERM} = 'IGNORE'; sleep 90; exit } } print 'all'; $| = 1; print ' there'; sleep 90" % marker
         for layers in ({}, NAMESPACES):
             for before in {None, become_ordinary}:
-                _, result = self.run_perl(script, layers, 4000, preexec_fn=before)
-                self.assertEqual(result["outcome"], {"type": "timed_out", "limit": "wall", "limit_ms": 4000}, result)
+                _, result = self.run_perl(script, layers, 6000, preexec_fn=before)
+                self.assertEqual(result["outcome"], {"type": "timed_out", "limit": "wall", "limit_ms": 6000}, result)
                 self.assertEqual(result["stdout"], "all there")
-                self.assertLess(result["duration_ms"], 4000 + SLACK_MS)
+                self.assertLess(result["duration_ms"], 6000 + SLACK_MS)
                 self.assertEqual(survivors(marker), [])  # safe-exec has ended by now, which may have answered earlier
                 late = "all were killed" in result["sandbox"]["layers"]["tree_kill"].get("detail", "")
                 self.assertTrue(late or result["usage"], result)
