@@ -9,13 +9,13 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 
 #include "capture.h"
+#include "clock.h"
 #include "confine/census.h"
 #include "confine/failure.h"
 
@@ -39,12 +39,6 @@ constexpr std::int64_t kCrowd = 50;        // processes
 constexpr std::int64_t kReadyMs = 30;      // how long before it this process begins to go before all others, who may be a bomb
 constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep cannot be waited for
 
-std::int64_t now_ms() {
-  timespec time{};
-  (void)::clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 class Watcher {
  public:
   Watcher(const Plan& plan, Launch& launch, bool leave_end)
@@ -53,7 +47,7 @@ class Watcher {
         leave_end_(leave_end),
         out_{launch.out.read, Capture(plan.stdout_bytes)},
         err_{launch.err.read, Capture(plan.stderr_bytes)},
-        started_(now_ms()),
+        started_(monotonic_ms()),
         census_(launch.pid, bounds_of(plan, launch)) {
     wall_ = plan.timeout_ms > 0 ? started_ + std::min<std::int64_t>(plan.timeout_ms, INT32_MAX) : INT64_MAX;
     if (plan.stdin_plan.kind == StdinPlan::Kind::text) feed_ = plan.stdin_plan.text;
@@ -88,7 +82,7 @@ class Watcher {
     if (malformed_) {
       return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
     }
-    if (ended_at_ == 0) ended_at_ = now_ms();
+    if (ended_at_ == 0) ended_at_ = monotonic_ms();
     seen_.duration_ms = ended_at_ - started_;
     let_reaper_go();
     if (!launch_.limits.cgroup) {
@@ -129,7 +123,7 @@ class Watcher {
   // The tree is gone and the pipes are empty, or the time for that is over.
   bool finished() {
     if (left()) return true;
-    const std::int64_t now = now_ms();
+    const std::int64_t now = monotonic_ms();
     if (now >= answer_at()) return overdue_ = true;
     if (gone_ && ((!launch_.out.read && !launch_.err.read) || now >= gone_at_ + kDrainMs)) return true;
     if (ended_at_ != 0 && !gone_ && now >= ended_at_ + kGraceMs) kill_reaper();
@@ -154,7 +148,7 @@ class Watcher {
     until = std::min(until, answer_at());
     if (kill_at_ != INT64_MAX) until = std::min(until, killed_ ? kill_at_ + kGiveUpMs : kill_at_);
     if (until == INT64_MAX) return -1;
-    return static_cast<int>(std::clamp<std::int64_t>(until - now_ms(), 0, 60000));
+    return static_cast<int>(std::clamp<std::int64_t>(until - monotonic_ms(), 0, 60000));
   }
 
   bool poll_once(int stop_fd) {
@@ -189,7 +183,7 @@ class Watcher {
     if (fds[observed].revents != 0) read_refused();
     if (fds[process].revents != 0) {
       gone_ = true;
-      gone_at_ = now_ms();
+      gone_at_ = monotonic_ms();
       read_reports();  // what it sent last
     }
     if (fds[stop].revents != 0) read_stop(fds[stop].fd);
@@ -290,7 +284,7 @@ class Watcher {
     auto& place = message.kind == Message::failed ? seen_.failed : seen_.ended;
     if (message.kind != Message::failed && message.kind != Message::ended) malformed_ = true;
     if (!place) place = message;
-    if (ended_at_ == 0) ended_at_ = now_ms();
+    if (ended_at_ == 0) ended_at_ = monotonic_ms();
   }
 
   void read_stop(int fd) {
@@ -305,7 +299,7 @@ class Watcher {
   }
 
   void enforce_time() {
-    const std::int64_t now = now_ms();
+    const std::int64_t now = monotonic_ms();
     if (running() && now >= wall_ - kReadyMs && !launch_.first) launch_.first.emplace();
     if (running() && now >= wall_) {
       seen_.timed_out = true;
@@ -323,7 +317,7 @@ class Watcher {
       stop_tree();
     }
     if (!launch_.first && census_.most_processes() > kCrowd) launch_.first.emplace();  // who counts a crowd waits behind all of it
-    const std::int64_t took = now_ms() - now;
+    const std::int64_t took = monotonic_ms() - now;
     const std::int64_t pause = launch_.limits.cgroup ? kCgroupLookMs : launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs;
     look_at_ = now + std::max(pause, took * (census_.near_limit() ? kNearShare : kLookShare));
     if (look_at_ >= wall_ - took * 3) look_at_ = INT64_MAX;  // none that would make the answer to the time limit late
@@ -343,12 +337,12 @@ class Watcher {
   // A byte on the lifeline tells the reaper to kill the tree, as end of file does; it then still reports usage.
   void stop_tree() {
     if (kill_at_ != INT64_MAX) return;
-    kill_at_ = now_ms() + kGraceMs;
+    kill_at_ = monotonic_ms() + kGraceMs;
     (void)!::write(launch_.lifeline.write.get(), "", 1);  // fails when the reaper is gone
   }
 
   void kill_reaper() {
-    if (kill_at_ == INT64_MAX) kill_at_ = now_ms();
+    if (kill_at_ == INT64_MAX) kill_at_ = monotonic_ms();
     if (killed_) return;
     killed_ = true;
     // Without a pid namespace the reaper is who sweeps, so it is left to it.

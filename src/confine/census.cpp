@@ -14,6 +14,9 @@
 #include <array>
 #include <memory>
 #include <numeric>
+#include <utility>
+
+#include "clock.h"
 
 namespace safe_exec {
 namespace {
@@ -22,34 +25,15 @@ constexpr std::size_t kMaxMembers = 4096;
 constexpr int kMaxKills = 8;        // after so many the tree goes as a whole
 constexpr std::int64_t kBomb = 10;  // so many times the limit is no child that errs: the tree goes at once
 
-// What is read from a file of /proc in one piece; empty when the process is gone.
-std::string_view read_at(int proc, const std::string& name, std::array<char, 4096>& buffer) {
-  const UniqueFd fd(::openat(proc, name.c_str(), O_RDONLY | O_CLOEXEC));
-  const ssize_t size = fd ? ::read(fd.get(), buffer.data(), buffer.size() - 1) : 0;
-  buffer[static_cast<std::size_t>(std::max<ssize_t>(size, 0))] = '\0';
-  return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
-}
-
-// "Name:   123 kB" of smaps_rollup; 0 when it is not there.
-std::int64_t field(std::string_view text, std::string_view name) {
-  const auto at = text.find(name);
-  return at == std::string_view::npos ? 0 : ::strtoll(text.data() + at + name.size(), nullptr, 10);
-}
-
-// Of one of its threads; the first is the process itself.
-std::string name_of(pid_t pid, pid_t thread) {
-  const std::string name = std::to_string(pid);
-  return thread == pid ? name : name + "/task/" + std::to_string(thread);
-}
-
-std::int64_t pages_kib(std::int64_t pages) { return pages * (::sysconf(_SC_PAGESIZE) / 1024); }
+constexpr std::int64_t kPatienceMs = 10;  // for an exact count; then the caller's turn, to relay output for example
+constexpr std::int64_t kStuckMs = 3000;   // then it counts as if nothing were shared
 
 }  // namespace
 
 bool Census::possible() { return ::access("/proc/thread-self/children", R_OK) == 0; }
 
-Census::Census(pid_t root, const Bounds& bounds)
-    : root_(root), bounds_(bounds) {}
+Census::Census(pid_t root, const Bounds& bounds, UniqueFd proc)
+    : root_(root), bounds_(bounds), proc_(std::move(proc)) {}
 
 void Census::read_children(const std::string& path, std::size_t parent) {
   const UniqueFd fd(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -60,7 +44,7 @@ void Census::read_children(const std::string& path, std::size_t parent) {
       if (c >= '0' && c <= '9') {
         pid = pid * 10 + (c - '0');
       } else if (pid > 0) {
-        if (members_.size() < kMaxMembers) members_.push_back({.pid = pid, .parent = parent});
+        if (members_.size() < kMaxMembers) members_.push_back({.memory = {.pid = pid}, .parent = parent});
         pid = 0;
       }
     }
@@ -82,37 +66,6 @@ void Census::add_children_of(pid_t pid, std::size_t parent) {
   }
 }
 
-bool Census::read_memory_of(pid_t thread, Member& member) const {
-  std::array<char, 4096> buffer;
-  const std::string_view text = read_at(proc_.get(), name_of(member.pid, thread) + "/statm", buffer);
-  if (text.empty() || text[0] == '0') return false;
-  char* at = buffer.data();
-  for (std::int64_t* value : {&member.size, &member.resident, &member.shared}) *value = ::strtoll(at, &at, 10);
-  member.thread = thread;
-  // A page of them tells of 512 pages, touched or not for writing: read only where that could be much.
-  const bool sparse = pages_kib(member.size) / 512 > bounds_.memory_kib / 16;
-  member.tables_kib = sparse ? field(read_at(proc_.get(), name_of(member.pid, thread) + "/status", buffer), "VmPTE:") : 0;
-  return true;
-}
-
-// A first thread that has ended has no memory any more; that of the process is told by any other.
-void Census::read_memory(Member& member) const {
-  constexpr int kTries = 3;  // they may end, each when it has started the next
-  for (int i = 0; i < kTries && !read_memory_of(member.pid, member); ++i) {
-    const std::string task = std::to_string(member.pid) + "/task";
-    const int fd = ::openat(proc_.get(), task.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd < 0 ? nullptr : ::fdopendir(fd), ::closedir);
-    bool more = false;
-    while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
-      const auto thread = static_cast<pid_t>(::strtol(entry->d_name, nullptr, 10));
-      if (thread <= 0 || thread == member.pid) continue;
-      if (read_memory_of(thread, member)) return;
-      more = true;
-    }
-    if (!more) return;  // all of it has ended
-  }
-}
-
 bool Census::is_bomb(std::size_t tasks) const {
   return bounds_.kill_processes && bounds_.processes > 0 && tasks > static_cast<std::size_t>(bounds_.processes * kBomb);
 }
@@ -126,10 +79,11 @@ void Census::walk() {
       break;
     }
     if (late()) break;
-    add_children_of(members_[i].pid, i);
-    if (bounds_.memory_kib > 0) read_memory(members_[i]);
+    add_children_of(members_[i].pid(), i);
+    // A page of page tables tells of 512 pages, touched or not for writing: asked for only where that could be much.
+    if (bounds_.memory_kib > 0) read_memory(proc_.get(), bounds_.memory_kib * 512 / 16, members_[i].memory);
   }
-  if (looks_ == 0 && !members_.empty()) command_ = members_[0].pid;
+  if (looks_ == 0 && !members_.empty()) command_ = members_[0].pid();
   for (Member& member : members_) member.below = member.tasks;
   for (std::size_t i = members_.size(); i-- > 0;) {
     if (members_[i].parent != i) members_[members_[i].parent].below += members_[i].below;
@@ -138,7 +92,7 @@ void Census::walk() {
 
 pid_t Census::parent_of(pid_t pid) const {
   std::array<char, 4096> buffer;
-  const std::string_view text = read_at(proc_.get(), std::to_string(pid) + "/stat", buffer);
+  const std::string_view text = read_whole(proc_.get(), std::to_string(pid) + "/stat", buffer);
   const auto name_end = text.rfind(')');  // "pid (name) state ppid": the name may hold anything
   return name_end == std::string_view::npos ? 0 : static_cast<pid_t>(::strtol(text.data() + name_end + 3, nullptr, 10));
 }
@@ -156,7 +110,7 @@ void Census::kill_descendant(pid_t pid) const {
 
 bool Census::kill_one(std::size_t index, const char* resource) {
   over_limit_ = resource;
-  const pid_t pid = members_[index].pid;
+  const pid_t pid = members_[index].pid();
   if (pid == command_ || ++kills_ > kMaxKills) return true;
   kill_descendant(pid);
   return false;
@@ -183,84 +137,86 @@ bool Census::bound_processes() {
   dying[culprit] = true;
   for (std::size_t i = culprit + 1; i < members_.size(); ++i) {
     dying[i] = dying[members_[i].parent];
-    if (dying[i]) kill_descendant(members_[i].pid);
+    if (dying[i]) kill_descendant(members_[i].pid());
   }
   return false;
 }
 
-// Anonymous and shared memory, a share of what is shared; what a file backs can be had back at any time.
-std::int64_t Census::exact_memory(Member member) const {
-  constexpr int kTries = 3;  // the thread may end
-  std::array<char, 4096> buffer;
-  for (int i = 0; i < kTries && member.thread != 0; ++i) {
-    errno = 0;
-    const std::string_view text = read_at(proc_.get(), name_of(member.pid, member.thread) + "/smaps_rollup", buffer);
-    if (!text.empty()) return field(text, "Pss_Anon:") + field(text, "Pss_Shmem:") + field(text, "SwapPss:");
-    if (errno != ENOENT && errno != ESRCH) break;
-    member = {.pid = member.pid};
-    read_memory(member);
-  }
-  return pages_kib(member.resident - member.shared);  // what all may read; nothing when it ended meanwhile
-}
-
-// A process that forks is waited for, and among hundreds that try to its turn comes late.
-bool Census::late() const {
-  timespec now{};
-  (void)::clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1000000 >= until_ms_;
-}
+bool Census::late() const { return monotonic_ms() >= until_ms_; }
 
 // A child of vfork(2) has its parent's memory until it executes.
 bool Census::shares_memory(const Member& one, const Member& other) const {
-  return one.size == other.size && ::syscall(SYS_kcmp, one.thread, other.thread, KCMP_VM, 0, 0) == 0;
+  const ProcessMemory& its = one.memory;
+  return its.size == other.memory.size && ::syscall(SYS_kcmp, its.thread, other.memory.thread, KCMP_VM, 0, 0) == 0;
 }
-
-std::int64_t Census::own_memory(const Member& member) { return pages_kib(member.resident - member.shared) + member.tables_kib; }
 
 // What a single process has is told by its own counters, without a walk through its memory.
 bool Census::is_one_over_memory() {
-  const auto most = std::ranges::max_element(members_, {}, own_memory);
-  if (most == members_.end() || bounds_.memory_kib <= 0 || own_memory(*most) <= bounds_.memory_kib) return false;
+  const auto most = std::ranges::max_element(members_, {}, [](const Member& member) { return member.memory.unshared_kib(); });
+  if (most == members_.end() || bounds_.memory_kib <= 0 || most->memory.unshared_kib() <= bounds_.memory_kib) return false;
   for (Member& member : members_) member.memory_kib = 0;
   near_limit_ = true;
-  memory_kib_ = most->memory_kib = own_memory(*most);
+  memory_kib_ = most->memory_kib = most->memory.unshared_kib();
   return true;
 }
 
-bool Census::is_over_memory() {
-  std::int64_t anonymous = 0;
-  std::int64_t resident = 0;
-  for (const Member& member : members_) {
-    anonymous += own_memory(member);
-    resident += pages_kib(member.resident) + member.tables_kib;
+// Whether the exact count is at hand; then it is in members_, who may be those of an earlier look.
+bool Census::count_exactly() {
+  if (!count_) {
+    std::vector<ProcessMemory> apart;
+    for (const Member& member : members_) {
+      const Member& parent = members_[member.parent];
+      apart.push_back(&parent != &member && shares_memory(member, parent) ? ProcessMemory{} : member.memory);
+    }
+    counted_ = members_;
+    count_.emplace(proc_.get(), std::move(apart));
   }
-  memory_kib_ = anonymous;
-  near_limit_ = bounds_.memory_kib > 0 && resident > bounds_.memory_kib;
-  if (!near_limit_) return false;
-  std::int64_t exact = 0;
-  for (std::size_t i = 0; i < members_.size(); ++i) {
-    if (late()) return false;
-    Member& member = members_[i];
-    const bool same = member.parent != i && shares_memory(member, members_[member.parent]);
-    member.memory_kib = same ? 0 : exact_memory(member) + member.tables_kib;
-    exact += member.memory_kib;
-  }
-  memory_kib_ = exact;
-  return memory_kib_ > bounds_.memory_kib;
+  if (!count_->done_by(std::min(until_ms_, monotonic_ms() + kPatienceMs))) return false;
+  members_ = std::move(counted_);
+  for (std::size_t i = 0; i < members_.size(); ++i) members_[i].memory_kib = count_->kib()[i];
+  count_.reset();
+  return true;
 }
 
-// What ends between two readings leaves its share to the next: then only what a second look finds as well is too much.
+Census::Verdict Census::judge_memory() {
+  std::int64_t unshared = 0;
+  std::int64_t resident = 0;
+  for (Member& member : members_) {
+    unshared += member.memory_kib = member.memory.unshared_kib();
+    resident += member.memory.resident_kib();
+  }
+  memory_kib_ = unshared;
+  near_limit_ = bounds_.memory_kib > 0 && resident > bounds_.memory_kib;
+  if (!near_limit_) return Verdict::within;
+  if (count_exactly()) {
+    memory_kib_ = 0;
+    for (const Member& member : members_) memory_kib_ += member.memory_kib;
+  } else if (count_->stuck_ms() < kStuckMs) {
+    return Verdict::unknown;
+  }
+  return memory_kib_ > bounds_.memory_kib ? Verdict::over : Verdict::within;
+}
+
+// What ends between two readings leaves its share to the next: then only what a second count finds as well is too much.
 bool Census::is_surely_over_memory() {
   if (is_one_over_memory()) return true;
-  if (!is_over_memory()) return false;
-  std::vector<Member> counted = members_;
-  walk();
-  const bool all_live = std::ranges::all_of(counted, [this](const Member& member) {
-    return member.size == 0 || std::ranges::any_of(members_, [&](const Member& now) { return now.pid == member.pid && now.size > 0; });
-  });
-  if (!all_live) return is_over_memory();
-  members_ = std::move(counted);
-  return true;
+  for (;;) {
+    const Verdict verdict = judge_memory();
+    if (verdict == Verdict::unknown) return false;
+    const bool before = std::exchange(over_before_, false);
+    if (verdict == Verdict::within || before) return verdict == Verdict::over;
+    std::vector<Member> counted = members_;
+    walk();
+    const bool all_live = std::ranges::all_of(counted, [this](const Member& member) {
+      return member.memory.size == 0 ||
+             std::ranges::any_of(members_, [&](const Member& now) { return now.pid() == member.pid() && now.memory.size > 0; });
+    });
+    if (all_live) {
+      members_ = std::move(counted);
+      return true;
+    }
+    over_before_ = true;
+  }
 }
 
 // Those that have most go, until the rest is within the limit.
@@ -278,8 +234,8 @@ bool Census::bound_memory() {
   return false;
 }
 
-// An exact count of memory waits for each process that forks, whose turn may never come behind those of a bomb. So where nothing
-// else stops one, there is none while processes become more; but not for ever, since they may come and go.
+// To count memory takes time that a bomb uses. So where nothing else stops one, none is counted while processes become more; but
+// not for ever, since they may come and go.
 bool Census::may_wait(std::int64_t before) {
   constexpr int kCalm = 2, kRestless = 16;  // looks
   if (!bounds_.kill_processes || bounds_.processes <= 0) return true;

@@ -6,9 +6,11 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "confine/process_memory.h"
 #include "fd.h"
 
 namespace safe_exec {
@@ -22,7 +24,8 @@ struct Bounds {  // 0: not watched
 class Census {
  public:
   // root: the process whose descendants are counted, itself not.
-  Census(pid_t root, const Bounds& bounds);
+  // proc: of /proc; without one it is opened.
+  Census(pid_t root, const Bounds& bounds, UniqueFd proc = {});
   // Whether /proc tells who is whose child. One system call.
   [[nodiscard]] static bool possible();
 
@@ -30,7 +33,7 @@ class Census {
   // the caller has something else to do; memory that is not counted by then is not too much.
   [[nodiscard]] bool look(std::int64_t until_ms);
   [[nodiscard]] const std::string& over_limit() const { return over_limit_; }  // "": nothing; else a process was killed for it
-  [[nodiscard]] bool near_limit() const { return near_limit_; }  // at the last look the exact count was needed
+  [[nodiscard]] bool near_limit() const { return near_limit_; }  // at the last look an exact count was needed
   [[nodiscard]] bool looked() const { return looks_ > 0; }
   [[nodiscard]] std::int64_t memory_kib() const { return memory_kib_; }         // anonymous, at the last look
   [[nodiscard]] std::int64_t most_processes() const { return most_processes_; }
@@ -38,28 +41,25 @@ class Census {
 
  private:
   struct Member {
-    pid_t pid = 0;
-    pid_t thread = 0;               // by which its memory is read: the first may have ended
-    std::size_t parent = 0;         // index; its own: a child of the root
+    ProcessMemory memory;
+    std::size_t parent = 0;             // index; its own: a child of the root
     std::int64_t tasks = 0, below = 0;  // below: tasks of all descendants and its own
-    std::int64_t size = 0, resident = 0, shared = 0;  // pages
-    std::int64_t tables_kib = 0, memory_kib = 0;      // of the page tables; what counts, once it was asked for
+    std::int64_t memory_kib = 0;        // what counts
+    [[nodiscard]] pid_t pid() const { return memory.pid; }
   };
+  enum class Verdict : std::uint8_t { within, over, unknown };
 
   [[nodiscard]] bool is_bomb(std::size_t tasks) const;
   void walk();
   void add_children_of(pid_t pid, std::size_t parent);
   void read_children(const std::string& path, std::size_t parent);
-  void read_memory(Member& member) const;
-  [[nodiscard]] bool read_memory_of(pid_t thread, Member& member) const;
-  [[nodiscard]] std::int64_t exact_memory(Member member) const;
   [[nodiscard]] bool shares_memory(const Member& one, const Member& other) const;
   [[nodiscard]] bool bound_processes();
   [[nodiscard]] bool late() const;
   [[nodiscard]] bool may_wait(std::int64_t before);
-  [[nodiscard]] static std::int64_t own_memory(const Member& member);
   [[nodiscard]] bool is_one_over_memory();
-  [[nodiscard]] bool is_over_memory();
+  [[nodiscard]] bool count_exactly();
+  [[nodiscard]] Verdict judge_memory();
   [[nodiscard]] bool is_surely_over_memory();
   [[nodiscard]] bool bound_memory();
   [[nodiscard]] bool kill_one(std::size_t index, const char* resource);
@@ -70,9 +70,11 @@ class Census {
   Bounds bounds_;
   UniqueFd proc_;
   std::vector<Member> members_;  // parents before their children
+  std::vector<Member> counted_;  // those whom count_ is about
+  std::optional<ExactCount> count_;
   pid_t command_ = 0;            // the root's first child
   std::string over_limit_;
-  bool near_limit_ = false;
+  bool near_limit_ = false, over_before_ = false;
   int looks_ = 0, kills_ = 0, calm_ = 0, restless_ = 0;
   std::int64_t memory_kib_ = 0, most_processes_ = 0, tasks_ = 0;
   std::int64_t until_ms_ = 0;

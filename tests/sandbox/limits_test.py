@@ -123,13 +123,12 @@ class Bombs(SandboxTest):
                     self.nothing_left(marker)
 
     def test_a_fork_bomb_that_is_near_its_memory_ends(self):
-        """To count memory exactly takes a lock that each of them holds while it forks, and who waits for it stops nobody and misses
-        the time limit."""
+        """To count memory exactly takes a lock that each of them holds while it forks, for half a minute among hundreds."""
         script = "$x = 'x' x 6000000; while (1) { fork }"
         for layers in ({}, NAMESPACES):
             _, outcome, result = self.outcome("/usr/bin/perl", ["-e", script], {"processes": 20, "memory_mib": 128}, layers, timeout_ms=2000)
             self.assertIn(outcome["type"], ("limit_exceeded", "timed_out"), result)  # where fork(2) is refused it goes on trying
-            self.assertLess(result["duration_ms"], 8000)  # one process may be waited for, whose turn is behind those of all others
+            self.assertLess(result["duration_ms"], 2000 + SLACK_MS)
 
     def test_a_file_that_may_not_grow_further_is_named_where_the_signal_is_ignored(self):
         script = "$SIG{XFSZ} = 'IGNORE'; open(F, '>', 'new') or die; $! = 0; while (1) { syswrite(F, 'x' x 65536) or die $! }"

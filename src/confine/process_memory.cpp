@@ -1,0 +1,146 @@
+#include "confine/process_memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "clock.h"
+#include "fd.h"
+
+namespace safe_exec {
+namespace {
+
+constexpr int kTries = 3;  // a thread may end before it is asked, each when it has started the next
+constexpr std::size_t kStack = 256 * 1024;
+
+// "Name:   123 kB"; 0 when it is not there.
+std::int64_t field(std::string_view text, std::string_view name) {
+  const auto at = text.find(name);
+  return at == std::string_view::npos ? 0 : ::strtoll(text.data() + at + name.size(), nullptr, 10);
+}
+
+// Of one of its threads; the first is the process itself.
+std::string name_of(pid_t pid, pid_t thread) {
+  const std::string name = std::to_string(pid);
+  return thread == pid ? name : name + "/task/" + std::to_string(thread);
+}
+
+std::int64_t pages_kib(std::int64_t pages) { return pages * (::sysconf(_SC_PAGESIZE) / 1024); }
+
+bool read_by(int proc, pid_t thread, std::int64_t tables_above_kib, ProcessMemory& memory) {
+  std::array<char, 4096> buffer;
+  const std::string name = name_of(memory.pid, thread);
+  const std::string_view text = read_whole(proc, name + "/statm", buffer);
+  if (text.empty() || text[0] == '0') return false;
+  char* at = buffer.data();
+  for (std::int64_t* value : {&memory.size, &memory.resident, &memory.shared}) *value = ::strtoll(at, &at, 10);
+  memory.thread = thread;
+  memory.tables_kib = pages_kib(memory.size) > tables_above_kib ? field(read_whole(proc, name + "/status", buffer), "VmPTE:") : 0;
+  return true;
+}
+
+// Anonymous and shared memory, a share of what is shared; what a file backs can be had back at any time.
+std::int64_t exact_kib(int proc, ProcessMemory memory) {
+  std::array<char, 4096> buffer;
+  for (int i = 0; i < kTries && memory.thread != 0; ++i) {
+    errno = 0;
+    const std::string_view text = read_whole(proc, name_of(memory.pid, memory.thread) + "/smaps_rollup", buffer);
+    if (!text.empty()) return field(text, "Pss_Anon:") + field(text, "Pss_Shmem:") + field(text, "SwapPss:") + memory.tables_kib;
+    if (errno != ENOENT && errno != ESRCH) break;
+    const std::int64_t tables_kib = memory.tables_kib;
+    memory = {.pid = memory.pid};
+    read_memory(proc, INT64_MAX, memory);
+    memory.tables_kib = tables_kib;
+  }
+  return memory.unshared_kib();  // what all may read; nothing when it ended meanwhile
+}
+
+}  // namespace
+
+std::int64_t ProcessMemory::resident_kib() const { return pages_kib(resident) + tables_kib; }
+std::int64_t ProcessMemory::unshared_kib() const { return pages_kib(resident - shared) + tables_kib; }
+
+std::string_view read_whole(int proc, const std::string& name, std::array<char, 4096>& buffer) {
+  const UniqueFd fd(::openat(proc, name.c_str(), O_RDONLY | O_CLOEXEC));
+  const ssize_t size = fd ? ::read(fd.get(), buffer.data(), buffer.size() - 1) : 0;
+  buffer[static_cast<std::size_t>(std::max<ssize_t>(size, 0))] = '\0';
+  return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+}
+
+// A first thread that has ended has no memory any more; that of the process is told by any other.
+void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory) {
+  for (int i = 0; i < kTries && !read_by(proc, memory.pid, tables_above_kib, memory); ++i) {
+    const std::string task = std::to_string(memory.pid) + "/task";
+    const int fd = ::openat(proc, task.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd < 0 ? nullptr : ::fdopendir(fd), ::closedir);
+    bool more = false;
+    while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
+      const auto thread = static_cast<pid_t>(::strtol(entry->d_name, nullptr, 10));
+      if (thread <= 0 || thread == memory.pid) continue;
+      if (read_by(proc, thread, tables_above_kib, memory)) return;
+      more = true;
+    }
+    if (!more) return;  // all of it has ended
+  }
+}
+
+struct ExactCount::Work {
+  UniqueFd proc;
+  std::vector<ProcessMemory> processes;
+  std::vector<std::int64_t> kib = {};
+  std::atomic<bool> unwanted = false;
+  std::atomic<std::int64_t> moved_ms = monotonic_ms();
+  std::mutex lock = {};
+  std::condition_variable ended = {};
+  bool done = false;
+};
+
+void* ExactCount::run(void* argument) {
+  const std::unique_ptr<std::shared_ptr<Work>> owned(static_cast<std::shared_ptr<Work>*>(argument));
+  Work& work = **owned;
+  for (std::size_t i = 0; i < work.processes.size() && !work.unwanted; ++i) {
+    work.kib[i] = exact_kib(work.proc.get(), work.processes[i]);
+    work.moved_ms = monotonic_ms();
+  }
+  const std::lock_guard held(work.lock);
+  work.done = true;
+  work.ended.notify_all();
+  return nullptr;
+}
+
+ExactCount::ExactCount(int proc, std::vector<ProcessMemory> processes)
+    : work_(new Work{.proc = UniqueFd(::fcntl(proc, F_DUPFD_CLOEXEC, 0)), .processes = std::move(processes)}) {
+  work_->kib.resize(work_->processes.size());
+  auto* const argument = new std::shared_ptr<Work>(work_);
+  pthread_attr_t small;
+  pthread_t thread{};
+  (void)::pthread_attr_init(&small);
+  (void)::pthread_attr_setstacksize(&small, kStack);
+  (void)::pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
+  if (::pthread_create(&thread, &small, &ExactCount::run, argument) != 0) (void)run(argument);
+  (void)::pthread_attr_destroy(&small);
+}
+
+ExactCount::~ExactCount() { work_->unwanted = true; }
+
+bool ExactCount::done_by(std::int64_t until_ms) {
+  std::unique_lock held(work_->lock);
+  const std::chrono::steady_clock::time_point until{std::chrono::milliseconds(until_ms)};
+  return work_->ended.wait_until(held, until, [this] { return work_->done; });
+}
+
+std::int64_t ExactCount::stuck_ms() const { return monotonic_ms() - work_->moved_ms; }
+
+const std::vector<std::int64_t>& ExactCount::kib() const { return work_->kib; }
+
+}  // namespace safe_exec

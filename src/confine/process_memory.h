@@ -1,0 +1,53 @@
+// Level 3. What running processes have of memory. A process is named by its number in the /proc of the descriptor that is given.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace safe_exec {
+
+struct ProcessMemory {
+  pid_t pid = 0;
+  pid_t thread = 0;                                 // by which it is read: the first may have ended
+  std::int64_t size = 0, resident = 0, shared = 0;  // pages; all 0 when the process has ended
+  std::int64_t tables_kib = 0;                      // of the page tables, where they were asked for
+
+  [[nodiscard]] std::int64_t resident_kib() const;
+  [[nodiscard]] std::int64_t unshared_kib() const;  // at most: what a fork left to two of them counts for both
+};
+
+// What the file holds, as far as the buffer goes, which outlives the answer; empty when it cannot be read. A '\0' stands behind it.
+[[nodiscard]] std::string_view read_whole(int proc, const std::string& name, std::array<char, 4096>& buffer);
+
+// Fills in what stands behind the number, from the process's own counters, for which nobody waits. Page tables are asked for when
+// the process is larger than tables_above_kib.
+void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory);
+
+// Counts what is shared by the share that each has. The kernel walks through the memory for it, and first waits for the lock that a
+// process holds while it forks (mmap_lock; show_smaps_rollup of Linux 6.18): among hundreds that fork, that took half a minute. So
+// a thread waits, and who asked does not have to.
+class ExactCount {
+ public:
+  // Starts. proc is not needed any more afterwards. Where no thread can be had, it is counted here and now.
+  ExactCount(int proc, std::vector<ProcessMemory> processes);
+  ~ExactCount();  // waits for nothing
+  ExactCount(const ExactCount&) = delete;
+  ExactCount& operator=(const ExactCount&) = delete;
+
+  [[nodiscard]] bool done_by(std::int64_t until_ms);  // waits until then at most, of CLOCK_MONOTONIC
+  [[nodiscard]] std::int64_t stuck_ms() const;        // since when it has finished none of them
+  [[nodiscard]] const std::vector<std::int64_t>& kib() const;  // of each, when it is done
+
+ private:
+  struct Work;
+  static void* run(void* work);
+  std::shared_ptr<Work> work_;
+};
+
+}  // namespace safe_exec
