@@ -2,6 +2,7 @@
 // 70 times what it is. Each question leaves a virtual machine, for 1.5 to 6 us: up to a fifth of the time of a launch. What glibc
 // would choose by the answers are other variants of memcpy(3) and the like; here it takes those that every x86-64 has. Nothing here
 // may be called that was not there yet: before the relocation no function of <string.h>, before the thread's block no errno.
+// And the data, of which each page is written to at a start, is brought in at once instead of in 25 faults of 2 us.
 // Any other glibc, architecture or way to link starts as it always does.
 #include <features.h>
 
@@ -9,6 +10,8 @@
 
 #include <link.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define HIDDEN __attribute__((visibility("hidden")))
 
@@ -35,6 +38,10 @@ HIDDEN extern const Main __preinit_array_start[], __preinit_array_end[], __init_
 HIDDEN extern void (*const __fini_array_start[])();
 HIDDEN extern void (*const __fini_array_end[])();
 
+HIDDEN extern const Elf64_Phdr* _dl_phdr;  // of this program, AT_PHDR
+HIDDEN extern size_t _dl_phnum;
+HIDDEN extern const char __ehdr_start[], _end[];  // where it begins and ends, by the linker
+
 // What it defines beside it, for memcpy(3) and memset(3): bytes, as they are where the processor does not say (sysdeps/x86).
 HIDDEN long __x86_data_cache_size = 32 * 1024, __x86_data_cache_size_half = 16 * 1024;
 HIDDEN long __x86_shared_cache_size = 1024 * 1024, __x86_shared_cache_size_half = 512 * 1024;
@@ -47,12 +54,24 @@ static void finish(void*) {
   _fini();
 }
 
+static void bring_in_data() {
+  for (size_t i = 0; i < _dl_phnum; ++i) {
+    const Elf64_Phdr& segment = _dl_phdr[i];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) == 0) continue;
+    const auto from = (reinterpret_cast<unsigned long>(__ehdr_start) + segment.p_vaddr) & ~4095UL;
+    const auto size = reinterpret_cast<unsigned long>(_end) - from;
+    long result = SYS_madvise;  // not libc's, which sets errno; what fails (before Linux 5.14) is brought in fault by fault
+    asm volatile("syscall" : "+a"(result) : "D"(from), "S"(size), "d"(MADV_POPULATE_WRITE) : "rcx", "r11", "memory");
+  }
+}
+
 [[noreturn]] int __libc_start_main(Main main, int argc, char** argv, void (*)(), void (*)(), void (*)(), void* stack_end) {
   __environ = argv + argc + 1;
   __libc_stack_end = stack_end;
   char** end = __environ;
   while (*end != nullptr) ++end;
   _dl_aux_init(reinterpret_cast<ElfW(auxv_t)*>(end + 1));
+  bring_in_data();
   __tunables_init(__environ);
   _dl_relocate_static_pie();
   __libc_setup_tls();
