@@ -145,7 +145,10 @@ Expected<void> look_up(const std::string& path) {
   return {};
 }
 
-Expected<Outcome> probe() {
+Requirement by_default(Layer layer) { return default_requirement(layer); }
+Requirement if_possible(Layer) { return Requirement::prefer; }
+
+Expected<Outcome> probe(Requirement (*wanted)(Layer)) {
   Plan plan;
   plan.command = "doctor";
   std::array<char, PATH_MAX> path{};
@@ -169,7 +172,7 @@ Expected<Outcome> probe() {
   plan.argv = {std::string(kAttemptsName), std::to_string(::getpid())};
   for (int i = 0; i < kLayerCount; ++i) {
     const auto layer = static_cast<Layer>(i);
-    plan.layers[layer] = default_requirement(layer);
+    plan.layers[layer] = wanted(layer);
   }
   if (auto added = add_runtime(plan); !added) return tl::make_unexpected(added.error());
   LayerStatus environment{Layer::environment, LayerState::enforced, "", 0};
@@ -186,15 +189,28 @@ std::vector<std::string> found_open(const Outcome& outcome) {
 
 bool ran_well(const Expected<Outcome>& outcome) { return outcome && found_open(*outcome).empty(); }
 
+struct Finding {
+  Expected<Outcome> by_default;
+  Expected<Outcome> shown;  // where that was refused: with what layers there are, so that it is seen which are not
+};
+
+Finding examine() {
+  Finding finding{probe(by_default), {}};
+  const bool refused = !finding.by_default && finding.by_default.error().code == ErrorCode::sandbox_unavailable;
+  finding.shown = refused ? probe(if_possible) : finding.by_default;
+  return finding;
+}
+
 bool missing(const LayerStatus& status) {
   return status.state == LayerState::not_enforced || status.state == LayerState::partial;
 }
 
-std::string doctor_json(const Expected<Outcome>& outcome, const utsname& kernel) {
+std::string doctor_json(const Finding& finding, const utsname& kernel) {
+  const Expected<Outcome>& outcome = finding.by_default;
   Json layers = Json::object();
   Json in_the_way = Json::array();
-  if (outcome) {
-    for (const LayerStatus& status : outcome->layers) {
+  if (finding.shown) {
+    for (const LayerStatus& status : finding.shown->layers) {
       Json entry{{"status", state_name(status.state)}};
       if (status.abi != 0) entry["abi"] = status.abi;
       if (!status.detail.empty()) entry["detail"] = status.detail;
@@ -210,7 +226,7 @@ std::string doctor_json(const Expected<Outcome>& outcome, const utsname& kernel)
             {"kernel", std::string(kernel.release)},
             {"layers", std::move(layers)},
             {"in_the_way", std::move(in_the_way)},
-            {"open", outcome ? found_open(*outcome) : std::vector<std::string>()}};
+            {"open", finding.shown ? found_open(*finding.shown) : std::vector<std::string>()}};
   json["error"] = outcome ? Json(nullptr)
                           : Json{{"code", code_name(outcome.error().code)},
                                  {"message", outcome.error().message},
@@ -220,11 +236,14 @@ std::string doctor_json(const Expected<Outcome>& outcome, const utsname& kernel)
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-std::string doctor_text(const Expected<Outcome>& outcome, const utsname& kernel) {
+std::string doctor_text(const Finding& finding, const utsname& kernel) {
+  const Expected<Outcome>& outcome = finding.by_default;
   std::string out = "kernel " + std::string(kernel.release) + "\n";
   std::vector<std::string> told;  // one obstacle is in the way of several layers
-  if (outcome) {
-    for (const LayerStatus& status : outcome->layers) {
+  if (!outcome) out += error_text(outcome.error());
+  if (!outcome && finding.shown) out += "what would be left here:\n";
+  if (finding.shown) {
+    for (const LayerStatus& status : finding.shown->layers) {
       std::string name(layer_name(status.layer));
       name.resize(18, ' ');
       out += name + std::string(state_name(status.state));
@@ -238,9 +257,7 @@ std::string doctor_text(const Expected<Outcome>& outcome, const utsname& kernel)
         out += "    in the way: " + obstacle.who + "\n    remedy: " + obstacle.remedy + "\n";
       }
     }
-    for (const std::string& name : found_open(*outcome)) out += "open inside the sandbox: " + name + "\n";
-  } else {
-    out += error_text(outcome.error());
+    for (const std::string& name : found_open(*finding.shown)) out += "open inside the sandbox: " + name + "\n";
   }
   out += ran_well(outcome) ? "healthy: a command under the default confinement runs here\n"
                            : "unhealthy: a command under the default confinement is refused here\n";
@@ -252,10 +269,10 @@ std::string doctor_text(const Expected<Outcome>& outcome, const utsname& kernel)
 int doctor_verb(const Invocation& in) {
   utsname kernel{};
   (void)::uname(&kernel);  // fails only on a bad pointer
-  const Expected<Outcome> outcome = probe();
-  const std::string text = in.output == Output::json ? doctor_json(outcome, kernel) : doctor_text(outcome, kernel);
+  const Finding finding = examine();
+  const std::string text = in.output == Output::json ? doctor_json(finding, kernel) : doctor_text(finding, kernel);
   if (!write_all(STDOUT_FILENO, text)) return 2;
-  return ran_well(outcome) ? 0 : 1;
+  return ran_well(finding.by_default) ? 0 : 1;
 }
 
 }  // namespace safe_exec

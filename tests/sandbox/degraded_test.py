@@ -71,6 +71,20 @@ class Refused(unittest.TestCase):
         doctor = subprocess.run([BINARY, "doctor", "--output", "json"], stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse(refusals))
         self.assertEqual((doctor.returncode, json.loads(doctor.stdout)["healthy"]), (1, False))
 
+    def test_doctor_shows_what_is_left_where_the_default_is_refused(self):
+        for output in ("json", "text"):
+            doctor = subprocess.run([BINARY, "doctor", "--output", output], stdout=subprocess.PIPE, text=True,
+                                    preexec_fn=lambda: outer.refuse({"seccomp": errno.ENOSYS}))
+            self.assertEqual(doctor.returncode, 1, doctor.stdout)
+            if output == "json":
+                said = json.loads(doctor.stdout)
+                self.assertEqual((said["healthy"], said["error"]["step"]), (False, "seccomp"), said)
+                lost = [name for name, layer in said["layers"].items() if layer["status"] == "not_enforced"]
+                self.assertEqual(lost, ["seccomp"], said)
+                self.assertTrue(said["open"], said)
+            else:
+                self.assertRegex(doctor.stdout, r"(?s)sandbox_unavailable.*what would be left.*seccomp  .*not_enforced.*unhealthy")
+
     def test_an_output_file_is_made_by_its_name_where_that_is_the_only_way(self):
         policy = os.path.join(self.world.dir, "create.json")
         slot = {"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}, "count": [1, 3]}
