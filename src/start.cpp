@@ -49,6 +49,9 @@ HIDDEN long __x86_shared_non_temporal_threshold = 768 * 1024, __x86_rep_movsb_st
 HIDDEN long __x86_rep_movsb_threshold = 2048, __x86_rep_stosb_threshold = 2048;
 HIDDEN int __x86_string_control = 0;
 
+// Where dlopen(3) would look for $ORIGIN, which costs the look at /proc/self/exe: unknown, as where there is no /proc.
+HIDDEN const char* _dl_get_origin() { return reinterpret_cast<const char*>(-1); }
+
 static void finish(void*) {
   for (auto at = __fini_array_end; at > __fini_array_start;) (*--at)();
   _fini();
