@@ -26,7 +26,6 @@ constexpr int kMaxKills = 8;        // after so many the tree goes as a whole
 constexpr std::int64_t kBomb = 10;  // so many times the limit is no child that errs: the tree goes at once
 
 constexpr std::int64_t kPatienceMs = 10;  // for an exact count; then the caller's turn, to relay output for example
-constexpr std::int64_t kStuckMs = 3000;   // then it counts as if nothing were shared
 
 }  // namespace
 
@@ -191,9 +190,9 @@ Census::Verdict Census::judge_memory() {
   if (count_exactly()) {
     memory_kib_ = 0;
     for (const Member& member : members_) memory_kib_ += member.memory_kib;
-  } else if (count_->stuck_ms() < kStuckMs) {
+  } else if (!count_->stuck()) {
     return Verdict::unknown;
-  }
+  }  // else as if nothing were shared
   return memory_kib_ > bounds_.memory_kib ? Verdict::over : Verdict::within;
 }
 

@@ -22,6 +22,7 @@ namespace {
 
 constexpr int kTries = 3;  // a thread may end before it is asked, each when it has started the next
 constexpr std::size_t kStack = 256 * 1024;
+constexpr std::int64_t kStuckMs = 3000, kLongestMs = 10000;
 
 // "Name:   123 kB"; 0 when it is not there.
 std::int64_t field(std::string_view text, std::string_view name) {
@@ -99,7 +100,8 @@ struct ExactCount::Work {
   std::vector<ProcessMemory> processes;
   std::vector<std::int64_t> kib = {};
   std::atomic<bool> unwanted = false;
-  std::atomic<std::int64_t> moved_ms = monotonic_ms();
+  const std::int64_t began_ms = monotonic_ms();
+  std::atomic<std::int64_t> moved_ms = began_ms;
   std::mutex lock = {};
   std::condition_variable ended = {};
   bool done = false;
@@ -121,25 +123,34 @@ void* ExactCount::run(void* argument) {
 ExactCount::ExactCount(int proc, std::vector<ProcessMemory> processes)
     : work_(new Work{.proc = UniqueFd(::fcntl(proc, F_DUPFD_CLOEXEC, 0)), .processes = std::move(processes)}) {
   work_->kib.resize(work_->processes.size());
-  auto* const argument = new std::shared_ptr<Work>(work_);
+  start();
+}
+
+ExactCount::~ExactCount() { work_->unwanted = true; }
+
+void ExactCount::start() {
+  auto argument = std::make_unique<std::shared_ptr<Work>>(work_);
   pthread_attr_t small;
   pthread_t thread{};
   (void)::pthread_attr_init(&small);
   (void)::pthread_attr_setstacksize(&small, kStack);
   (void)::pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
-  if (::pthread_create(&thread, &small, &ExactCount::run, argument) != 0) (void)run(argument);
+  started_ = ::pthread_create(&thread, &small, &ExactCount::run, argument.get()) == 0;
+  if (started_) (void)argument.release();  // the thread's
   (void)::pthread_attr_destroy(&small);
 }
 
-ExactCount::~ExactCount() { work_->unwanted = true; }
-
 bool ExactCount::done_by(std::int64_t until_ms) {
+  if (!started_) start();
   std::unique_lock held(work_->lock);
   const std::chrono::steady_clock::time_point until{std::chrono::milliseconds(until_ms)};
   return work_->ended.wait_until(held, until, [this] { return work_->done; });
 }
 
-std::int64_t ExactCount::stuck_ms() const { return monotonic_ms() - work_->moved_ms; }
+bool ExactCount::stuck() const {
+  const std::int64_t now = monotonic_ms();
+  return now - work_->moved_ms >= kStuckMs || now - work_->began_ms >= kLongestMs;
+}
 
 const std::vector<std::int64_t>& ExactCount::kib() const { return work_->kib; }
 

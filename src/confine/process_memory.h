@@ -34,20 +34,22 @@ void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory)
 // a thread waits, and who asked does not have to.
 class ExactCount {
  public:
-  // Starts. proc is not needed any more afterwards. Where no thread can be had, it is counted here and now.
-  ExactCount(int proc, std::vector<ProcessMemory> processes);
+  ExactCount(int proc, std::vector<ProcessMemory> processes);  // proc is not needed any more afterwards
   ~ExactCount();  // waits for nothing
   ExactCount(const ExactCount&) = delete;
   ExactCount& operator=(const ExactCount&) = delete;
 
-  [[nodiscard]] bool done_by(std::int64_t until_ms);  // waits until then at most, of CLOCK_MONOTONIC
-  [[nodiscard]] std::int64_t stuck_ms() const;        // since when it has finished none of them
+  // Waits until then at most, of CLOCK_MONOTONIC. Where no thread could be had before, one is asked for again.
+  [[nodiscard]] bool done_by(std::int64_t until_ms);
+  [[nodiscard]] bool stuck() const;  // it has finished none of them for 3 s, or not all of them in 10
   [[nodiscard]] const std::vector<std::int64_t>& kib() const;  // of each, when it is done
 
  private:
   struct Work;
   static void* run(void* work);
+  void start();
   std::shared_ptr<Work> work_;
+  bool started_ = false;
 };
 
 }  // namespace safe_exec

@@ -3,9 +3,17 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include <chrono>
+#include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "clock.h"
 #include "scratch.h"
@@ -17,25 +25,44 @@ constexpr pid_t kRoot = 5000000;  // above the largest that the kernel gives: no
 
 class Proc : public test::Scratch {
  public:
-  Proc() {
+  explicit Proc(int processes = 2) {
     const std::string root = std::to_string(kRoot);
-    (void)file(root + "/task/" + root + "/children", "5000001 5000002 ");
-    for (const char* pid : {"5000001", "5000002"}) {
-      (void)file(std::string(pid) + "/task/" + pid + "/children", "");
-      (void)file(std::string(pid) + "/statm", "20000 15000 0 1 0 1 0");  // 60,000 KiB of pages of 4
+    std::string children;
+    for (int i = 1; i <= processes; ++i) {
+      const std::string& pid = pids_.emplace_back(std::to_string(kRoot + i));
+      children += pid + ' ';
+      (void)file(pid + "/task/" + pid + "/children", "");
+      (void)file(pid + "/statm", "20000 15000 0 1 0 1 0");  // 60,000 KiB of pages of 4
       if (::mkfifo(rollup(pid).c_str(), 0600) != 0) std::abort();
     }
+    (void)file(root + "/task/" + root + "/children", children);
   }
   [[nodiscard]] std::string rollup(const std::string& pid) const { return *this / (pid + "/smaps_rollup"); }
   [[nodiscard]] UniqueFd open() const { return UniqueFd(::open(path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)); }
-  void answer(const std::string& kib) const {
-    for (const char* pid : {"5000001", "5000002"}) {
+  void answer(const std::string& kib, std::chrono::milliseconds pause = {}) const {
+    for (const std::string& pid : pids_) {
+      std::this_thread::sleep_for(pause);
       const UniqueFd fd(::open(rollup(pid).c_str(), O_WRONLY | O_CLOEXEC));
       const std::string text = "Rss: 70000 kB\nPss_Anon:     " + kib + " kB\nPss_File: 9 kB\nPss_Shmem:     1 kB\nSwapPss:     2 kB\n";
       CHECK(::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
     }
   }
+
+ private:
+  std::vector<std::string> pids_;
 };
+
+// Of this thread alone.
+void refuse_threads() {
+  sock_filter filter[] = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+                          {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SYS_clone},
+                          {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_clone3},
+                          {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EAGAIN},
+                          {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+  const sock_fprog program{std::size(filter), filter};
+  CHECK(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  CHECK(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+}
 
 TEST_CASE("census: who asks does not wait for an exact count, which counts when it is there") {
   struct Case {
@@ -71,6 +98,38 @@ TEST_CASE("census: what cannot be counted counts as if nothing of it were shared
   CHECK(census.over_limit() == "memory");
   CHECK(monotonic_ms() - started >= 3000);
   proc.answer("1");  // the thread ends
+}
+
+TEST_CASE("census: what is counted too slowly counts as if nothing of it were shared") {
+  const Proc proc(8);
+  std::thread slow([&] { proc.answer("1", std::chrono::milliseconds(1800)); });
+  Census census(kRoot, {300 * 1024, 0, false}, proc.open());
+  const std::int64_t started = monotonic_ms();
+  bool over = false;
+  while (!over && monotonic_ms() - started < 20000) over = census.look(INT64_MAX);
+  CHECK(over);
+  CHECK(monotonic_ms() - started >= 10000);  // one was finished every 1.8 s; all of them would not have been too much
+  slow.join();
+}
+
+TEST_CASE("census: a thread that was not to be had is asked for again") {
+  const Proc proc;
+  const UniqueFd fd = proc.open();
+  std::vector<ProcessMemory> processes(2);
+  processes[0].pid = kRoot + 1;
+  processes[1].pid = kRoot + 2;
+  for (ProcessMemory& one : processes) read_memory(fd.get(), INT64_MAX, one);
+  std::unique_ptr<ExactCount> count;
+  std::thread([&] {
+    refuse_threads();
+    count = std::make_unique<ExactCount>(fd.get(), processes);
+    CHECK_FALSE(count->done_by(monotonic_ms()));
+  }).join();
+  CHECK(::open(proc.rollup(std::to_string(kRoot + 1)).c_str(), O_WRONLY | O_NONBLOCK) < 0);  // nobody counts
+  CHECK_FALSE(count->done_by(monotonic_ms()));
+  proc.answer("7");
+  CHECK(count->done_by(monotonic_ms() + 5000));
+  CHECK(count->kib() == std::vector<std::int64_t>{10, 10});
 }
 
 TEST_CASE("census: the time limit ends a count") {
