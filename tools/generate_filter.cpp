@@ -193,12 +193,15 @@ void emit_checks(Assembler& out) {
   out.equal(1024, "deny");           // F_SETLEASE: makes others who open the file wait
   out.equal(1040, "deny", "allow");  // F_SETDELEG
 
-  // No memory is executable that was or can be written. The loader maps code from files, and never makes it executable
-  // afterwards (only DT_TEXTREL and executable stacks want that).
+  // No memory is executable that was or can be written. The loader maps code from files, privately, and never makes it
+  // executable afterwards (only DT_TEXTREL and executable stacks want that). What is shared could be written by a second view.
   out.label("mmap");
   out.load_argument(2);
   out.put(BPF_ALU | BPF_AND | BPF_K, 6);  // PROT_WRITE | PROT_EXEC
-  out.equal(6, "generated", "allow");
+  out.equal(6, "generated");
+  out.any_bit(4, "", "allow");
+  out.load_argument(3);
+  out.any_bit(1, "generated", "allow");  // MAP_SHARED, MAP_SHARED_VALIDATE
 
   out.label("mprotect");
   out.load_argument(2);

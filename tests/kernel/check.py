@@ -20,7 +20,8 @@ POLICY = {"version": 1, "name": "probe",
 # Code of its own in memory of its own: gains nothing that the filter does not refuse.
 GENERATED_CODE = {"map writable and executable memory", "make written memory executable", "map a memory file executable",
                   "a memory file that stays", "an executable memory file", "let memory be executable again",
-                  "make a second view of shared memory executable", "make its own code writable", "make memory executable by key",
+                  "make a second view of shared memory executable", "make a second view of executable memory writable",
+                  "map shared zeroes as code", "make its own code writable", "make memory executable by key",
                   "make shared memory executable", "make the heap executable", "make the stack executable"}
 # Without namespaces: names, which Landlock does not mediate, and a flag that cannot be locked.
 NO_NAMESPACE_OPEN = {"learn that a secret exists", "see the victim in /proc", "map the operand as code", "keep capabilities"}

@@ -14,7 +14,8 @@ NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mou
 # filter does not refuse.
 GENERATED_CODE = {"map writable and executable memory", "make written memory executable", "map a memory file executable",
                   "a memory file that stays", "an executable memory file", "let memory be executable again",
-                  "make a second view of shared memory executable", "make its own code writable", "make memory executable by key",
+                  "make a second view of shared memory executable", "make a second view of executable memory writable",
+                  "map shared zeroes as code", "make its own code writable", "make memory executable by key",
                   "make shared memory executable", "make the heap executable", "make the stack executable"}
 # Landlock mediates neither stat(2) nor mmap(2), and a filter sees no paths: without a mount namespace names can be guessed
 # (never contents), and a file that may be read may be mapped as code.

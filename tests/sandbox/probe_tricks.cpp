@@ -74,6 +74,21 @@ int second_view() {  // mremap(2) with an old size of 0 maps shared pages once m
   return mprotect(second, 4096, PROT_READ | PROT_EXEC) < 0 ? errno : call(second);
 }
 
+int second_writable_view() {  // the other way round: the first is executable from the beginning
+  void* const first = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (first == MAP_FAILED) return errno;
+  void* const second = mremap(first, 0, 4096, MREMAP_MAYMOVE);
+  if (second == MAP_FAILED || mprotect(second, 4096, PROT_READ | PROT_WRITE) < 0) return errno;
+  put_code(second);
+  return call(first);
+}
+
+int shared_zeroes() {
+  const int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+  void* const code = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+  return code == MAP_FAILED ? errno : 0;
+}
+
 int shared_segment() {
   const int id = shmget(IPC_PRIVATE, 4096, 0700);
   if (id < 0) return errno;
@@ -249,6 +264,8 @@ const Attempt kTricks[] = {
     ATTEMPT("map the operand as code", void* at = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, granted_fd(w), 0); return at == MAP_FAILED ? errno : 0;),
     ATTEMPT("make shared memory executable", return code_at(writable(MAP_SHARED));),
     ATTEMPT("make a second view of shared memory executable", return second_view();),
+    ATTEMPT("make a second view of executable memory writable", return second_writable_view();),
+    ATTEMPT("map shared zeroes as code", return shared_zeroes();),
     ATTEMPT("make the stack executable", alignas(4096) char page[8192]; return code_at(reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(page) + 4095) & ~4095UL));),
     ATTEMPT("make the heap executable", void* at = sbrk(8192); return at == reinterpret_cast<void*>(-1) ? errno : code_at(reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(at) + 4095) & ~4095UL));),
     ATTEMPT("make memory executable by key", void* at = writable(MAP_PRIVATE); return error_of(syscall(SYS_pkey_mprotect, at, 4096, PROT_READ | PROT_EXEC, -1));),
