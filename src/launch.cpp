@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "confine/census.h"
 #include "confine/failure.h"
 #include "confine/seccomp.h"
 #include "resolve.h"
@@ -372,6 +373,9 @@ Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& w
 
 Expected<void> prepare_launch(const Plan& plan, Launch& launch) {
   const Wanted& wanted = launch.wanted;
+  if (!wanted.namespaces.pid && !proc_is_own()) {
+    return tl::unexpected(launch_error(ErrorCode::sandbox_unavailable, "what the command leaves could not be found", step_name(Step::subreaper), 0));
+  }
   ChildPlan& child = launch.child;
   child.ruleset_fd = -1;
   child.cwd_fd = plan.cwd_fd.get();

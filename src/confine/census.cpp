@@ -3,10 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/kcmp.h>
+#include <mntent.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +21,7 @@
 #include <utility>
 
 #include "clock.h"
+#include "confine/namespaces.h"
 
 namespace safe_exec {
 namespace {
@@ -27,9 +32,34 @@ constexpr std::int64_t kBomb = 10;  // so many times the limit is no child that 
 
 constexpr std::int64_t kPatienceMs = 10;  // for an exact count; then the caller's turn, to relay output for example
 
+// hidepid= of proc(5), by the table of mounts, which may hold what others say as well: then it counts.
+bool is_proc_mounted_to_hide() {
+  const std::unique_ptr<FILE, int (*)(FILE*)> table(::setmntent("/proc/self/mounts", "re"), ::endmntent);
+  if (!table) return true;
+  mntent entry{};
+  std::array<char, 8192> buffer;
+  while (::getmntent_r(table.get(), &entry, buffer.data(), static_cast<int>(buffer.size())) != nullptr) {
+    if (::strcmp(entry.mnt_type, "proc") == 0 && ::strcmp(entry.mnt_dir, "/proc") == 0 && ::hasmntopt(&entry, "hidepid") != nullptr) return true;
+  }
+  return false;
+}
+
+// The reaper is not dumpable, so it is hidden from whoever may not trace everybody. So is pid 1, unless it is the caller's own.
+bool hides_processes() {
+  if (::access("/proc/1/task/1/children", F_OK) != 0) return true;
+  struct stat first {};
+  return !has_capability(CAP_SYS_PTRACE) && (::stat("/proc/1", &first) != 0 || first.st_uid == ::geteuid()) && is_proc_mounted_to_hide();
+}
+
 }  // namespace
 
-bool Census::possible() { return ::access("/proc/thread-self/children", R_OK) == 0; }
+bool proc_is_own() {
+  std::array<char, 16> name{};
+  const ssize_t size = ::readlink("/proc/self", name.data(), name.size() - 1);
+  return size > 0 && ::strtol(name.data(), nullptr, 10) == ::getpid();
+}
+
+bool Census::possible() { return proc_is_own() && !hides_processes(); }
 
 Census::Census(pid_t root, const Bounds& bounds, UniqueFd proc)
     : root_(root), bounds_(bounds), proc_(std::move(proc)) {}

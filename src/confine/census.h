@@ -21,12 +21,15 @@ struct Bounds {  // 0: not watched
   bool kill_processes = false;  // above: kill. false: the kernel refuses them, and they are only counted
 };
 
+// Whether /proc numbers processes as this one does: not that of another pid namespace, above it or beside it.
+[[nodiscard]] bool proc_is_own();
+
 class Census {
  public:
   // root: the process whose descendants are counted, itself not.
   // proc: of /proc; without one it is opened.
   Census(pid_t root, const Bounds& bounds, UniqueFd proc = {});
-  // Whether /proc tells who is whose child. One system call.
+  // Whether /proc tells who is whose child, of all of them.
   [[nodiscard]] static bool possible();
 
   // Looks once. True: the whole tree has to end, over_limit() says of what there was too much. until_ms: of CLOCK_MONOTONIC, when

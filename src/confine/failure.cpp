@@ -47,6 +47,7 @@ std::string hint_for(std::string_view step, int error) {
     return "an outer sandbox or the container's profile refuses the landlock system calls";
   }
   if (step == "fork" || step == "uid_map" || step == "unshare" || step.starts_with("mount_")) return namespace_hint(error);
+  if (step == "subreaper") return "without a pid namespace processes are found by /proc, which has to be that of this pid namespace and show children";
   if (step == "seccomp") return "the kernel or the container lets no seccomp filter be installed";
   if (step == "exec" && error == ENOENT) return "the program's interpreter is not among its grants";
   if (step == "exec" && error == ENOSYS) return "execveat(2) is needed and refused: let the container's profile pass it";

@@ -145,6 +145,11 @@ LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces
     plan.detail += plan.detail.empty() ? "" : "; ";
     plan.detail += "of memory that is counted which processes have mapped";
   }
+  if (!plan.counted && !plan.cgroup && asked.memory_mib > 0) {
+    plan.detail += plan.detail.empty() ? "" : "; ";
+    plan.detail += "memory is limited for each process and not for all together: /proc does not show them (hidepid, or that of another pid namespace)";
+    plan.partial = true;
+  }
   add(plan, RLIMIT_CORE, 0, 0);
   add(plan, RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024);
   add(plan, RLIMIT_MSGQUEUE, 0, 0);

@@ -101,6 +101,39 @@ class Refused(unittest.TestCase):
                     self.assertEqual(f.read(), "text")
                 os.unlink(path)
 
+    def run_true(self, before, layers, refusals=None):
+        """The result of true(1) under the limits that are default, after other words of the command line."""
+        policy = os.path.join(self.world.dir, "true.json")
+        with open(policy, "w") as f:
+            json.dump({"version": 1, "name": "true", "commands": {"true": {"path": "/usr/bin/true", "sandbox": {"layers": layers},
+                                                                           "limits": {"memory_mib": 64}}}}, f)
+        done = subprocess.run(before + [BINARY, "run", "--policy", policy, "--", "true"], cwd=self.world.ws, env=world.environment(),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse(refusals or {}), timeout=60)
+        return json.loads(done.stdout)
+
+    def test_where_proc_does_not_show_the_tree_nothing_is_counted_and_the_result_says_so(self):
+        hide = "umount -l /proc && mount -t proc -o hidepid=%s proc /proc && exec setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\""
+        situations = [([], {"access": errno.EPERM})]
+        if ROOT:
+            situations += [(["unshare", "--mount", "sh", "-c", hide % mode, "sh"], {}) for mode in ("1", "2", "4")]
+            situations.append((["unshare", "--pid", "--fork"], {}))  # its /proc is that of the namespace above
+        for before, refusals in situations:
+            with self.subTest(before=before, refusals=refusals):
+                result = self.run_true(before, {}, refusals)
+                self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 0}, result)
+                self.assertEqual([one["layer"] for one in result["sandbox"]["degraded"]], ["limits"], result)
+                self.assertIn("not for all together", result["sandbox"]["degraded"][0]["reason"])
+                result = self.run_true(before, {"limits": "require"}, refusals)
+                self.assertEqual(result["error"]["code"], "sandbox_unavailable", result)
+        result = self.run_true([], {"limits": "require"})
+        self.assertTrue(result["success"] or "cgroup" in result["error"]["hint"], result)
+
+    def test_who_would_be_swept_by_another_namespace_s_numbers_is_not_started(self):
+        if ROOT:
+            result = self.run_true(["unshare", "--pid", "--fork"], {name: "off" for name in NAMESPACES})
+            self.assertEqual((result["error"]["code"], result["error"]["step"]), ("sandbox_unavailable", "subreaper"), result)
+            self.assertIn("/proc", result["error"]["hint"])
+
     def test_inside_bubblewrap(self):
         argv = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", BINARY, "run",
                 "--policy", self.world.policy(), "--", "probe"] + self.world.words()
