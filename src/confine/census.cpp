@@ -185,6 +185,7 @@ bool Census::is_one_over_memory() {
   if (most == members_.end() || bounds_.memory_kib <= 0 || most->memory.unshared_kib() <= bounds_.memory_kib) return false;
   for (Member& member : members_) member.memory_kib = 0;
   near_limit_ = true;
+  over_before_ = false;
   memory_kib_ = most->memory_kib = most->memory.unshared_kib();
   return true;
 }
@@ -207,22 +208,32 @@ bool Census::count_exactly() {
   return true;
 }
 
+// Where the exact count is not to be had, as if nothing were shared: enough to say what is too much, not what is within.
+Census::Verdict Census::judge_uncounted() {
+  if (!count_->stuck()) return Verdict::unknown;
+  for (Member& member : members_) {
+    const std::int64_t shared = shmem_kib(proc_.get(), member.memory);
+    member.memory_kib += shared;
+    memory_kib_ += shared;
+  }
+  return memory_kib_ > bounds_.memory_kib ? Verdict::over : Verdict::unknown;
+}
+
 Census::Verdict Census::judge_memory() {
-  std::int64_t unshared = 0;
+  memory_kib_ = 0;
   std::int64_t resident = 0;
   for (Member& member : members_) {
-    unshared += member.memory_kib = member.memory.unshared_kib();
+    memory_kib_ += member.memory_kib = member.memory.unshared_kib();
     resident += member.memory.resident_kib();
   }
-  memory_kib_ = unshared;
   near_limit_ = bounds_.memory_kib > 0 && resident > bounds_.memory_kib;
-  if (!near_limit_) return Verdict::within;
-  if (count_exactly()) {
-    memory_kib_ = 0;
-    for (const Member& member : members_) memory_kib_ += member.memory_kib;
-  } else if (!count_->stuck()) {
-    return Verdict::unknown;
-  }  // else as if nothing were shared
+  if (!near_limit_) {
+    count_.reset();  // of how it was then
+    return Verdict::within;
+  }
+  if (!count_exactly()) return judge_uncounted();
+  memory_kib_ = 0;
+  for (const Member& member : members_) memory_kib_ += member.memory_kib;
   return memory_kib_ > bounds_.memory_kib ? Verdict::over : Verdict::within;
 }
 

@@ -62,6 +62,7 @@ class Census {
   [[nodiscard]] bool may_wait(std::int64_t before);
   [[nodiscard]] bool is_one_over_memory();
   [[nodiscard]] bool count_exactly();
+  [[nodiscard]] Verdict judge_uncounted();
   [[nodiscard]] Verdict judge_memory();
   [[nodiscard]] bool is_surely_over_memory();
   [[nodiscard]] bool bound_memory();

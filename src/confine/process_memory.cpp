@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,7 +23,8 @@ namespace {
 
 constexpr int kTries = 3;  // a thread may end before it is asked, each when it has started the next
 constexpr std::size_t kStack = 256 * 1024;
-constexpr std::int64_t kStuckMs = 3000, kLongestMs = 10000;
+constexpr std::int64_t kLongestWaitMs = 100;  // of one that is asked again and again
+constexpr std::int64_t kStuckMs = 3000, kStuckInAllMs = 10000;
 
 // "Name:   123 kB"; 0 when it is not there.
 std::int64_t field(std::string_view text, std::string_view name) {
@@ -95,61 +97,97 @@ void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory)
   }
 }
 
+std::int64_t shmem_kib(int proc, const ProcessMemory& memory) {
+  std::array<char, 4096> buffer;
+  return memory.thread == 0 ? 0 : field(read_whole(proc, name_of(memory.pid, memory.thread) + "/status", buffer), "RssShmem:");
+}
+
 struct ExactCount::Work {
   UniqueFd proc;
   std::vector<ProcessMemory> processes;
-  std::vector<std::int64_t> kib = {};
+  std::vector<std::int64_t> kib;
   std::atomic<bool> unwanted = false;
-  const std::int64_t began_ms = monotonic_ms();
-  std::atomic<std::int64_t> moved_ms = began_ms;
+  std::atomic<std::size_t> finished = 0;
+  std::atomic<int> state = kNotYet;  // of the thread, /proc/PID/stat of proc(5)
+  static constexpr int kNotYet = -2;
   std::mutex lock = {};
   std::condition_variable ended = {};
   bool done = false;
+
+  explicit Work(int given, std::vector<ProcessMemory> all)
+      : proc(::fcntl(given, F_DUPFD_CLOEXEC, 0)), processes(std::move(all)), kib(processes.size()) {}
+  ~Work() {
+    if (state >= 0) ::close(state);
+  }
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  // Of one after the other; only one thread counts.
+  void count_next() {
+    const std::size_t i = finished;
+    if (i < processes.size()) {
+      kib[i] = exact_kib(proc.get(), processes[i]);
+      finished = i + 1;
+    }
+    if (finished < processes.size()) return;
+    const std::lock_guard held(lock);
+    done = true;
+    ended.notify_all();
+  }
 };
 
 void* ExactCount::run(void* argument) {
   const std::unique_ptr<std::shared_ptr<Work>> owned(static_cast<std::shared_ptr<Work>*>(argument));
   Work& work = **owned;
-  for (std::size_t i = 0; i < work.processes.size() && !work.unwanted; ++i) {
-    work.kib[i] = exact_kib(work.proc.get(), work.processes[i]);
-    work.moved_ms = monotonic_ms();
-  }
-  const std::lock_guard held(work.lock);
-  work.done = true;
-  work.ended.notify_all();
+  // Who is counted may be many and busy, and who waits goes first as well: as root by this (the rest inherits its short turns).
+  const sched_param first{1};
+  if (::sched_getscheduler(0) == SCHED_OTHER) (void)::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
+  work.state = ::open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
+  do work.count_next();
+  while (!work.unwanted && work.finished < work.processes.size());
   return nullptr;
 }
 
 ExactCount::ExactCount(int proc, std::vector<ProcessMemory> processes)
-    : work_(new Work{.proc = UniqueFd(::fcntl(proc, F_DUPFD_CLOEXEC, 0)), .processes = std::move(processes)}) {
-  work_->kib.resize(work_->processes.size());
-  start();
-}
+    : work_(std::make_shared<Work>(proc, std::move(processes))), started_(start()), asked_ms_(monotonic_ms()) {}
 
 ExactCount::~ExactCount() { work_->unwanted = true; }
 
-void ExactCount::start() {
+bool ExactCount::start() {
   auto argument = std::make_unique<std::shared_ptr<Work>>(work_);
   pthread_attr_t small;
   pthread_t thread{};
   (void)::pthread_attr_init(&small);
   (void)::pthread_attr_setstacksize(&small, kStack);
   (void)::pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
-  started_ = ::pthread_create(&thread, &small, &ExactCount::run, argument.get()) == 0;
-  if (started_) (void)argument.release();  // the thread's
+  const bool made = ::pthread_create(&thread, &small, &ExactCount::run, argument.get()) == 0;
   (void)::pthread_attr_destroy(&small);
+  if (made) (void)argument.release();  // the thread's
+  return made;
 }
+
+// By what it is doing when it is asked: whoever runs, or could, is kept from it by nobody who is counted.
+void ExactCount::note_progress() {
+  const std::int64_t now = monotonic_ms();
+  const std::int64_t waited = std::min(now - std::exchange(asked_ms_, now), kLongestWaitMs);
+  if (const std::size_t finished = work_->finished; std::exchange(finished_, finished) != finished) before_ms_ = blocked_ms_;
+  const int state = work_->state;
+  if (state == Work::kNotYet) return;  // its first turn has not come
+  std::array<char, 128> text;
+  const ssize_t size = ::pread(state, text.data(), text.size(), 0);
+  const std::string_view line(text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));  // "pid (name) R ..."
+  if (line.find(") R ") == std::string_view::npos) blocked_ms_ += waited;
+}
+
+bool ExactCount::stuck() const { return blocked_ms_ - before_ms_ >= kStuckMs || blocked_ms_ >= kStuckInAllMs; }
 
 bool ExactCount::done_by(std::int64_t until_ms) {
-  if (!started_) start();
+  if (!started_) work_->count_next();
   std::unique_lock held(work_->lock);
   const std::chrono::steady_clock::time_point until{std::chrono::milliseconds(until_ms)};
-  return work_->ended.wait_until(held, until, [this] { return work_->done; });
-}
-
-bool ExactCount::stuck() const {
-  const std::int64_t now = monotonic_ms();
-  return now - work_->moved_ms >= kStuckMs || now - work_->began_ms >= kLongestMs;
+  const bool done = work_->ended.wait_until(held, started_ ? until : std::chrono::steady_clock::time_point{}, [this] { return work_->done; });
+  note_progress();
+  return done;
 }
 
 const std::vector<std::int64_t>& ExactCount::kib() const { return work_->kib; }

@@ -29,6 +29,9 @@ struct ProcessMemory {
 // the process is larger than tables_above_kib.
 void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory);
 
+// What of it several may have mapped, anonymous memory and files in memory, all of it for each; by its own counter.
+[[nodiscard]] std::int64_t shmem_kib(int proc, const ProcessMemory& memory);
+
 // Counts what is shared by the share that each has. The kernel walks through the memory for it, and first waits for the lock that a
 // process holds while it forks (mmap_lock; show_smaps_rollup of Linux 6.18): among hundreds that fork, that took half a minute. So
 // a thread waits, and who asked does not have to.
@@ -39,17 +42,23 @@ class ExactCount {
   ExactCount(const ExactCount&) = delete;
   ExactCount& operator=(const ExactCount&) = delete;
 
-  // Waits until then at most, of CLOCK_MONOTONIC. Where no thread could be had before, one is asked for again.
+  // Waits until then at most, of CLOCK_MONOTONIC. Where no thread is to be had, it counts one process here and now.
   [[nodiscard]] bool done_by(std::int64_t until_ms);
-  [[nodiscard]] bool stuck() const;  // it has finished none of them for 3 s, or not all of them in 10
+  // Somebody does not let it: for 3 s at one process, or 10 in all. Time in which it waits for a processor does not count, nor that
+  // in which nobody asks, as when this process was stopped.
+  [[nodiscard]] bool stuck() const;
   [[nodiscard]] const std::vector<std::int64_t>& kib() const;  // of each, when it is done
 
  private:
   struct Work;
   static void* run(void* work);
-  void start();
+  [[nodiscard]] bool start();
+  void note_progress();
   std::shared_ptr<Work> work_;
   bool started_ = false;
+  std::size_t finished_ = 0;
+  // blocked_ms_: of those that were waited; before_ms_: until the last one was finished.
+  std::int64_t asked_ms_ = 0, blocked_ms_ = 0, before_ms_ = 0;
 };
 
 }  // namespace safe_exec
