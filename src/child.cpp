@@ -471,8 +471,7 @@ void place_command(const ChildPlan& plan, Run& run) {
   }
   enter_cwd(plan);
   // What a command makes is the caller's as if he had run it; only what others may write is never made.
-  const long mask = call(SYS_umask, 077);
-  call(SYS_umask, (mask & 0777) | 022);
+  call(SYS_umask, run.mask | 022);
   call(SYS_unshare, CLONE_FS);  // from here on the command's alone; where it is refused, the reaper's too, who needs neither
   if (!plan.pid_namespace) go_first();
   drop_privileges(plan);
@@ -518,7 +517,9 @@ void await_change(const ChildPlan& plan, const uint32_t& futex, uint32_t from, S
 
 void run_reaper(void* given) noexcept {
   ChildPlan& plan = *static_cast<ChildPlan*>(given);
-  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1};
+  // What the sandbox makes for itself the command can use, whatever the caller's mask is.
+  const auto mask = static_cast<uint32_t>(call(SYS_umask, 022));
+  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1, mask};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   begin_tree(plan);

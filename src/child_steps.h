@@ -18,6 +18,7 @@ struct Run {
   long group;       // the command's process group
   uint32_t placed;  // a Go, by the reaper: root and working directory are the command's
   uint32_t sharing; // not 0 until the command has executed or is gone (CLONE_CHILD_CLEARTID)
+  uint32_t mask;    // the caller's, umask(2)
 };
 
 [[noreturn]] void quit(int status) noexcept;

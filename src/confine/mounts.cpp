@@ -115,6 +115,7 @@ class RootPlanner {
   }
 
   void collect(const Grant& grant, const struct stat& program) {
+    if (grant.access == PathAccess::replace && grant.parent) add(parent_of(grant.path), grant.parent.get(), true, Level::write);
     if (!grant.fd || !grant.exists) return;
     const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
     // Only Landlock keeps the content of a bind from the command, and not below a /tmp of its own, whose rule is for all beneath.
@@ -123,9 +124,6 @@ class RootPlanner {
     const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
     const Level level = writes ? Level::write : Level::read;
     add(grant.path, grant.fd.get(), grant.directory, level, is_program(grant, program), grant.data || grant.origin == Origin::operand);
-    if (grant.access == PathAccess::replace && grant.parent) {
-      add(parent_of(grant.path), grant.parent.get(), true, Level::write);
-    }
     if (!grant.given.empty() && grant.given != grant.path) aliases_.emplace_back(grant.given, grant.path);
   }
 

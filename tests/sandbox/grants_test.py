@@ -232,6 +232,20 @@ class Swaps(SandboxTest):
             self.assertEqual((status, result["denied"]["code"]), (126, "path_wrong_kind"), result)
 
 
+    def test_what_is_replaced_need_not_be_there_yet(self):
+        self.write("ws/in", "b\na\n")
+        for layers in ({}, NO_NAMESPACES):
+            policy = self.policy({"sort": {"path": "/usr/bin/sort", "operands": [{"name": "f", "type": "in"}], "sandbox": {"layers": layers},
+                                           "options": {"--output": {"aliases": ["-o"], "value": "out"}}}},
+                                 types={"in": {"path": "read", "within": ["${start_dir}"]}, "out": {"path": "replace", "within": ["${start_dir}"]}})
+            for _ in range(2):
+                status, result = self.run_json(policy, ["sort", "-o", "new", "in"])
+                self.assertEqual(status, 0, result)
+                with open(os.path.join(self.ws, "new")) as f:
+                    self.assertEqual(f.read(), "a\nb\n")
+            os.unlink(os.path.join(self.ws, "new"))
+
+
 class Ways(SandboxTest):
     def test_a_name_that_leads_through_another_directory_is_found(self):
         self.write("ws/file", "text\n")

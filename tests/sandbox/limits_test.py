@@ -102,6 +102,8 @@ class Bombs(SandboxTest):
         for layers in self.modes:
             status, result = self.bomb("/bin/dash", ["-c", script], {"memory_mib": 256}, layers, sandbox={"exec": PERL, "read": ["/usr"]})
             self.assertEqual((status, result["stdout"]), (0, "went on\n"), result)
+            self.assertEqual([(one["layer"], one["observed"]) for one in result["sandbox"]["blocked"]], [("limits", True)], result)
+            self.assertIn("limits.memory_mib", result["sandbox"]["blocked"][0]["hint"])
             status, outcome, result = self.outcome("/bin/dash", ["-c", script + "; exit 3"], {"memory_mib": 256}, layers,
                                                    sandbox={"exec": PERL, "read": ["/usr"]})
             self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)

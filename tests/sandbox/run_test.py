@@ -79,7 +79,8 @@ class Outcomes(SandboxTest):
             self.assertTrue(all(d["reason"] for d in degraded), degraded)
 
     def test_the_umask_is_the_callers_and_keeps_others_from_writing(self):
-        for mask, expected in ((0o022, "0022\n"), (0o027, "0027\n"), (0o077, "0077\n"), (0, "0022\n"), (0o002, "0022\n")):
+        for mask, expected in ((0o022, "0022\n"), (0o027, "0027\n"), (0o077, "0077\n"), (0, "0022\n"), (0o002, "0022\n"),
+                               (0o177, "0177\n"), (0o777, "0777\n")):
             self.assertEqual(self.run_shell("umask", preexec_fn=lambda: os.umask(mask))[1]["stdout"], expected, oct(mask))
 
     def test_raw_output_gives_the_exact_exit_code(self):
