@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -49,6 +50,9 @@ struct Observed {
   std::string call;
   std::string path;  // absolute where that can be known
   bool executes = false, writes = false, is_socket = false;
+  bool names = false;  // makes, moves or removes a name: a matter of its directory
+  bool another = false;  // and there is a second path, which is not known
+  [[nodiscard]] bool is_known() const { return path.starts_with('/'); }
 };
 
 std::string socket_path(const RefusedCall& refused) {
@@ -67,17 +71,23 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   seen.executes = seen.call == "execve" || seen.call == "execveat";
   if (seen.call == "connect" || seen.call == "bind") seen.path = socket_path(refused);
   else seen.path = refused.text;
-  if (seen.call == "open") seen.writes = (refused.arguments[1] & (O_ACCMODE | O_CREAT)) != 0;
-  else if (seen.call == "openat") seen.writes = (refused.arguments[2] & (O_ACCMODE | O_CREAT)) != 0;
-  else seen.writes = !seen.executes && !seen.call.ends_with("stat") && seen.call.find("access") == std::string::npos;
+  seen.another = seen.call.starts_with("rename") || seen.call.starts_with("link");
+  constexpr std::array<Name, 7> kNaming{"rename", "link", "symlink", "unlink", "mkdir", "mknod", "rmdir"};
+  seen.names = std::ranges::any_of(kNaming, [&](std::string_view name) { return seen.call.starts_with(name); });
+  if (seen.call == "open" || seen.call == "openat") {
+    const std::uint64_t flags = refused.arguments[seen.call == "open" ? 1 : 2];
+    seen.writes = (flags & (O_ACCMODE | O_CREAT)) != 0;
+    seen.names = (flags & O_CREAT) != 0;
+  } else seen.writes = seen.call != "openat2" && !seen.executes && !seen.call.ends_with("stat") && seen.call.find("access") == std::string::npos;
   const bool from_cwd = static_cast<int>(refused.arguments[0]) == AT_FDCWD;
   const bool at = seen.call.ends_with("at") || seen.call.ends_with("at2") || seen.call == "statx";
   if (!seen.path.empty() && seen.path.front() != '/' && (from_cwd || !at)) seen.path = child_path(plan.cwd, seen.path);
   return seen;
 }
 
-bool is_granted(const Plan& plan, std::string_view path) {
+bool is_granted(const Plan& plan, std::string_view path, PathAccess least = PathAccess::stat) {
   return std::ranges::any_of(plan.grants, [&](const Grant& grant) {
+    if (grant.access < least) return false;
     const auto below = [&](const std::string& name) {
       return !name.empty() && (grant.directory ? is_within(path, name) : path == name);
     };
@@ -97,13 +107,42 @@ bool is_covered(const Plan& plan, const Launch& launch, const std::string& path)
   });
 }
 
-// Whether the file's own mode lets this user, without capabilities, do it. nullopt: it cannot be looked at.
-std::optional<bool> mode_allows(const Observed& seen) {
+// ---- what this host says of it, without a sandbox
+
+std::string parent_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
+
+bool is_absent(const std::string& path) {
   struct stat status {};
-  if (::stat(seen.path.c_str(), &status) != 0) return std::nullopt;
-  const unsigned wanted = seen.executes ? 1 : seen.writes ? 2 : 4;
-  const unsigned shift = status.st_uid == ::geteuid() ? 6 : status.st_gid == ::getegid() ? 3 : 0;
-  return (status.st_mode >> shift & wanted) == wanted;
+  return ::lstat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+bool is_mounted_read_only(std::string path) {
+  while (path.size() > 1 && is_absent(path)) path = parent_of(path);
+  struct statvfs mounted {};
+  return ::statvfs(path.c_str(), &mounted) == 0 && (mounted.f_flag & ST_RDONLY) != 0;
+}
+
+bool is_in_group(gid_t group) {
+  std::array<gid_t, 1024> groups;  // of NGROUPS_MAX 65536
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  return group == ::getegid() || (count > 0 && std::find(groups.begin(), groups.begin() + count, group) != groups.begin() + count);
+}
+
+// Whether the modes let this user, without capabilities, do it: of the directories on the way, and of the file or, for a name that is
+// made or removed, of its directory. nullopt: it cannot be looked at.
+std::optional<bool> modes_allow(const Observed& seen) {
+  const auto permits = [](const std::string& path, unsigned wanted) -> std::optional<bool> {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+    const unsigned shift = status.st_uid == ::geteuid() ? 6 : is_in_group(status.st_gid) ? 3 : 0;
+    return (status.st_mode >> shift & wanted) == wanted;
+  };
+  if (!seen.is_known()) return std::nullopt;
+  for (std::size_t at = 1; (at = seen.path.find('/', at)) != std::string::npos; ++at) {
+    if (const auto passes = permits(seen.path.substr(0, at), 1); passes != true) return passes;
+  }
+  const bool of_directory = seen.names && (!seen.call.starts_with("open") || is_absent(seen.path));
+  return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.executes ? 1 : seen.writes ? 2 : 4);
 }
 
 std::string hint_of_filter(const Observed& seen) {
@@ -142,6 +181,7 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
   seccomp_data about{static_cast<int>(refused.number), refused.architecture, refused.instruction, {}};
   std::copy(std::begin(refused.arguments), std::end(refused.arguments), about.args);
   const std::uint32_t verdict = filter_verdict(launch.filter, about);
+  if (refused.error_number == ENOSYS && seen.call == "clone3") return out;  // libc goes on with clone(2)
   const auto as_the_filter = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(refused.error_number);
   if (!launch.filter.empty() && verdict == as_the_filter) {
     out.layer = layer_name(Layer::seccomp);
@@ -158,12 +198,25 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     case EROFS:
       out.layer = layer_name(Layer::mount_namespace);
       out.hint = "mounted read-only: the policy grants no write here";
+      if (minimal_root && !is_granted(plan, seen.path, PathAccess::write)) return out;
+      if (seen.another) {
+        out.path.clear();
+        out.hint = "the other path is mounted read-only: the policy grants no write there";
+      } else if (seen.is_known() && is_mounted_read_only(seen.path)) {
+        out.layer = "kernel";
+        out.hint = "its file system is mounted read-only on this host";
+      }
       return out;
     case ENOENT:
-      if (!minimal_root || seen.path.empty() || is_granted(plan, seen.path)) return out;
+      if (!minimal_root || !seen.is_known()) return out;
+      if (is_granted(plan, seen.path)) {
+        if (!seen.another || is_absent(seen.path)) return out;
+        out.path.clear();
+      } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path)) return out;  // without a sandbox as well
       if (std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; })) return out;
       out.layer = layer_name(Layer::mount_namespace);
-      out.hint = "not granted, so it is not there for the command";
+      out.hint = out.path.empty() ? "the other path is not granted, so it is not there for the command"
+                                  : "not granted, so it is not there for the command";
       return out;
     case EACCES:
     case EPERM: break;
@@ -179,10 +232,11 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     out.hint = "the command has no capability and no rights over what is not its own";
     return out;
   }
-  const bool by_mode = mode_allows(seen) == false;
+  const bool by_mode = modes_allow(seen) == false;
   out.layer = by_mode || !launch.wanted.landlock ? "file_permissions" : std::string(layer_name(Layer::landlock));
-  out.hint = by_mode ? "the file's own mode refuses it to this user"
-                     : std::string("the policy grants no ") + (seen.executes ? "execution" : seen.writes ? "write" : "read") + " of it";
+  out.hint = by_mode ? "its own mode, or that of its directory, refuses it to this user"
+                     : std::string("the policy grants no ") +
+                           (seen.call == "openat2" ? "such access to it" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it");
   return out;
 }
 

@@ -69,6 +69,32 @@ class Diagnose(SandboxTest):
         found = self.blocked("cat " + self.file)
         self.assertIn(("file_permissions", "openat", self.file, "EACCES"), found)
 
+    def test_the_mode_of_a_directory_is_not_blamed_on_a_layer(self):
+        path = self.write("ws/closed/file", "text\n")
+        os.chmod(os.path.dirname(path), 0o555)
+        for layers in ({}, NO_NAMESPACES):
+            found = self.blocked("rm " + path, layers=layers, exec=["/usr/bin/rm"], write=[self.ws], read=["/usr/lib"])
+            self.assertIn(("file_permissions", "unlinkat", path, "EACCES"), found)
+        os.chmod(os.path.dirname(path), 0)
+        found = self.blocked("cat " + path)
+        self.assertIn(("file_permissions", "openat", path, "EACCES"), found)
+        os.chmod(os.path.dirname(path), 0o755)
+
+    def test_what_is_not_there_without_a_sandbox_either_is_no_refusal(self):
+        for name in ("ws/nothere", "nothere", "ws/file/below"):
+            result = self.run_it("cat " + os.path.join(self.dir, name), "--diagnose")
+            self.assertEqual(result["sandbox"]["blocked"], [], result)
+            self.assertIn("refused it nothing", result["sandbox"]["diagnosis"])
+        new = self.write("out/file", "")[:-4] + "new"
+        self.assertIn(("mount_namespace", "openat", new, "ENOENT"), self.blocked("touch " + new))
+
+    def test_of_two_paths_the_one_is_not_blamed_for_the_other(self):
+        inside = self.write("ws/in/file", "text\n")
+        self.write("out/file", "text\n")
+        grants = {"exec": ["/usr/bin/ln", "/usr/bin/mv"], "write": [self.ws + "/in"]}
+        self.assertIn(("mount_namespace", "linkat", None, "EROFS"), self.blocked("ln %s %s/new" % (inside, self.ws), read=[self.ws], **grants))
+        self.assertIn(("mount_namespace", "renameat2", None, "ENOENT"), self.blocked("mv -T %s %s/out/new" % (inside, self.dir), read=["/usr/lib"], **grants))
+
     def test_what_was_refused_to_a_child_is_seen_too(self):
         found = self.blocked("( /usr/bin/setsid /usr/bin/cat %s ) & wait $!; exit 3" % self.secret)
         self.assertIn(("mount_namespace", "openat", self.secret, "ENOENT"), found)
@@ -127,7 +153,10 @@ class Diagnose(SandboxTest):
         self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
 
     def test_a_flood_of_refusals_is_bounded(self):
-        result = self.run_it("i=0; while [ $i -lt 3000 ]; do [ -e /nowhere/$i ]; i=$((i+1)); done; exit 1", "--diagnose")
+        for i in range(100):
+            self.write("others/%d" % i, "")
+        script = "i=0; while [ $i -lt 3000 ]; do [ -e %s/others/$((i %% 100)) ]; i=$((i+1)); done; exit 1" % self.dir
+        result = self.run_it(script, "--diagnose")
         self.assertEqual(len(result["sandbox"]["blocked"]), 20)
 
     def test_no_second_run_where_observation_is_refused(self):
