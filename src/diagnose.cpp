@@ -168,6 +168,31 @@ std::string hint_of_domain(const Plan& plan, const Launch& launch, const Observe
   return "";
 }
 
+void judge_read_only(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
+  out.layer = layer_name(Layer::mount_namespace);
+  out.hint = "mounted read-only: the policy grants no write here";
+  if (launch.wanted.namespaces.mount && !is_granted(plan, seen.path, PathAccess::write)) return;
+  if (seen.another) {
+    out.path.clear();
+    out.hint = "the other path is mounted read-only: the policy grants no write there";
+  } else if (seen.is_known() && is_mounted_read_only(seen.path)) {
+    out.layer = "kernel";
+    out.hint = "its file system is mounted read-only on this host";
+  }
+}
+
+void judge_absent(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
+  if (!launch.wanted.namespaces.mount || !seen.is_known()) return;
+  if (is_granted(plan, seen.path)) {
+    if (!seen.another || is_absent(seen.path)) return;
+    out.path.clear();
+  } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path)) return;  // without a sandbox as well
+  if (std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; })) return;
+  out.layer = layer_name(Layer::mount_namespace);
+  out.hint = out.path.empty() ? "the other path is not granted, so it is not there for the command"
+                              : "not granted, so it is not there for the command";
+}
+
 // Empty layer: not the confinement's doing.
 Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused) {
   const Observed seen = read(plan, refused);
@@ -193,31 +218,9 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     out.hint = "covered: deny_paths of the policy matches it";
     return out;
   }
-  const bool minimal_root = launch.wanted.namespaces.mount;
   switch (refused.error_number) {
-    case EROFS:
-      out.layer = layer_name(Layer::mount_namespace);
-      out.hint = "mounted read-only: the policy grants no write here";
-      if (minimal_root && !is_granted(plan, seen.path, PathAccess::write)) return out;
-      if (seen.another) {
-        out.path.clear();
-        out.hint = "the other path is mounted read-only: the policy grants no write there";
-      } else if (seen.is_known() && is_mounted_read_only(seen.path)) {
-        out.layer = "kernel";
-        out.hint = "its file system is mounted read-only on this host";
-      }
-      return out;
-    case ENOENT:
-      if (!minimal_root || !seen.is_known()) return out;
-      if (is_granted(plan, seen.path)) {
-        if (!seen.another || is_absent(seen.path)) return out;
-        out.path.clear();
-      } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path)) return out;  // without a sandbox as well
-      if (std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; })) return out;
-      out.layer = layer_name(Layer::mount_namespace);
-      out.hint = out.path.empty() ? "the other path is not granted, so it is not there for the command"
-                                  : "not granted, so it is not there for the command";
-      return out;
+    case EROFS: judge_read_only(plan, launch, seen, out); return out;
+    case ENOENT: judge_absent(plan, launch, seen, out); return out;
     case EACCES:
     case EPERM: break;
     default: return out;

@@ -282,8 +282,8 @@ Stream stream_json(const Captured* captured, Encoding encoding) {
   std::string_view tail = in.tail;
   std::uint64_t omitted = in.omitted;
   if (omitted > 0 && encoding == Encoding::utf8) {  // never cut a character in two
-    head = utf8_prefix(head, head.size());
-    tail = utf8_suffix(tail, tail.size());
+    head = utf8_whole_end(head);
+    tail = utf8_whole_begin(tail);
     omitted += in.head.size() - head.size() + in.tail.size() - tail.size();
   }
   std::string bytes(head);

@@ -134,4 +134,20 @@ std::string_view utf8_suffix(std::string_view bytes, std::size_t limit) noexcept
   return bytes.substr(cut);
 }
 
+std::string_view utf8_whole_end(std::string_view cut) noexcept {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, cut.size()); ++back) {
+    const std::size_t start = cut.size() - back;
+    if (is_continuation(byte_at(cut, start))) continue;
+    const std::size_t wanted = sequence_length(byte_at(cut, start));
+    return wanted > back && valid_bytes(cut.substr(start), wanted) == back ? cut.substr(0, start) : cut;
+  }
+  return cut;
+}
+
+std::string_view utf8_whole_begin(std::string_view cut) noexcept {
+  std::size_t part = 0;
+  while (part < cut.size() && is_continuation(byte_at(cut, part))) ++part;
+  return part <= 3 ? cut.substr(part) : cut;  // of more no character is the end
+}
+
 }  // namespace safe_exec

@@ -19,4 +19,8 @@ struct Utf8Char { std::uint32_t code = 0; std::size_t length = 0; };
 [[nodiscard]] std::string_view utf8_prefix(std::string_view bytes, std::size_t limit) noexcept;
 [[nodiscard]] std::string_view utf8_suffix(std::string_view bytes, std::size_t limit) noexcept;
 
+// A text that was cut off behind (before) it, without the part of a character that the cut left there.
+[[nodiscard]] std::string_view utf8_whole_end(std::string_view cut) noexcept;
+[[nodiscard]] std::string_view utf8_whole_begin(std::string_view cut) noexcept;
+
 }  // namespace safe_exec

@@ -83,6 +83,16 @@ class Outcomes(SandboxTest):
                                (0o177, "0177\n"), (0o777, "0777\n")):
             self.assertEqual(self.run_shell("umask", preexec_fn=lambda: os.umask(mask))[1]["stdout"], expected, oct(mask))
 
+    def test_output_is_cut_between_characters(self):
+        perl = {"path": "/usr/bin/perl", "options": {"-e": {"value": {"text": [0, 99]}, "spelling": "separate"}}, "end_of_options": False}
+        policy = self.policy({"perl": perl}, defaults={"stdout_bytes": 1000})
+        for shift in range(10):
+            script = r"print q(x) x %d, qq(\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80) x 1000" % shift
+            result = self.run_json(policy, ["perl", "-e", script])[1]
+            info = result["stdout_info"]
+            self.assertEqual((info["truncated"], info["lossy"], info["returned"] + info["omitted"]), (True, False, 9000 + shift), result)
+            self.assertNotIn("\uFFFD", result["stdout"])
+
     def test_raw_output_gives_the_exact_exit_code(self):
         policy = self.policy({"dash": {"path": "/bin/dash", "options": {"-c": {"value": {"text": [0, 99]}, "spelling": "separate"}},
                                        "end_of_options": False}})

@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include <string>
 
 #include "digest.h"
@@ -58,6 +61,21 @@ TEST_CASE("utf8: prefixes and suffixes do not cut a valid character in two") {
   CHECK(utf8_suffix(text, 0).empty());
   CHECK(utf8_prefix("\x80\x80\x80\x80\x80", 3).size() == 3);  // nothing valid to keep whole
   CHECK(utf8_suffix("\x80\x80\x80\x80\x80", 3).size() == 3);
+}
+
+TEST_CASE("utf8: a text that was cut off loses the part of a character that the cut left") {
+  const std::string text = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80";  // begins at 0, 1, 3, 6; ends at 10
+  const std::size_t begins[] = {0, 1, 3, 6, 10};
+  for (std::size_t at = 0; at <= text.size(); ++at) {
+    CAPTURE(at);
+    const auto next = std::lower_bound(std::begin(begins), std::end(begins), at);
+    const std::size_t before = *next == at ? at : *(next - 1);
+    CHECK(utf8_whole_end(text.substr(0, at)) == text.substr(0, before));
+    CHECK(utf8_whole_begin(text.substr(at)) == text.substr(*next));
+  }
+  for (const char* other : {"a\xFF", "\xC3(", "\xE2\x28\xA1", "a\x80", "\x80\x80\x80\x80"}) CHECK(utf8_whole_end(other) == other);
+  CHECK(utf8_whole_begin("\x80\x80\x80\x80").size() == 4);
+  CHECK(utf8_whole_begin("\xFF\x80").size() == 2);
 }
 
 TEST_CASE("digest: the vectors of FIPS 180-4") {
