@@ -172,6 +172,14 @@ void await_turn(const ChildPlan& plan) {
   }
 }
 
+// At the caller's real-time priority nobody else would run, whoever ends it in time included.
+void leave_real_time(const ChildPlan& plan) {
+  const long policy = call(SYS_sched_getscheduler, 0) & ~long{SCHED_RESET_ON_FORK};
+  if (policy != SCHED_FIFO && policy != SCHED_RR) return;
+  const sched_param none{};
+  must(plan, call(SYS_sched_setscheduler, 0, SCHED_OTHER, &none), Step::limits);
+}
+
 // What needs nothing of what is granted.
 void begin_command(const ChildPlan& plan, Run& run) {
   run.step = Step::cgroup;  // before anything can be taken that counts
@@ -179,6 +187,8 @@ void begin_command(const ChildPlan& plan, Run& run) {
   run.step = Step::session;  // a session of its own: no controlling terminal to push input into (TIOCSTI)
   must(plan, call(SYS_setsid), run.step);
   set_signal_mask(plan, 0);
+  run.step = Step::limits;
+  leave_real_time(plan);
   run.step = Step::capabilities;
   drop_privileges(plan);
   run.step = Step::no_new_privs;  // needed by the filter and the domain
@@ -454,7 +464,7 @@ void await_go(ChildPlan& plan) {
 // Who sweeps must not wait for its turn behind a fork bomb.
 void go_first() {
   const long policy = call(SYS_sched_getscheduler, 0);
-  if (policy == SCHED_FIFO || policy == SCHED_RR) return;  // the caller's, and the command's: less would be behind it
+  if (policy == SCHED_FIFO || policy == SCHED_RR) return;  // the caller's
   const sched_param first{1};
   if (call(SYS_sched_setscheduler, 0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) == 0) return;
   const auto nice = static_cast<int32_t>(20 - call(SYS_getpriority, 0, 0));  // the call gives 40 to 1

@@ -371,7 +371,7 @@ std::string spent_resource(const Plan& plan, const Watched& watched, bool limite
   if (watched.ended->tmp_full != 0) return "tmp";
   if (!limited) return "";
   if (memory_was_spent(plan, watched)) return "memory";
-  if (plan.limits.processes > 0 && watched.most_processes >= plan.limits.processes) return "processes";
+  if (plan.limits.processes > 1 && watched.most_processes >= plan.limits.processes) return "processes";  // one is the command itself
   return a_file_is_full(plan) ? "file_size" : "";
 }
 

@@ -113,6 +113,11 @@ class Bombs(SandboxTest):
             _, outcome, result = self.outcome("/usr/bin/perl", ["-e", "$x = 'x' x 20000000; exit 3"], {"memory_mib": 256}, layers)
             self.assertEqual(outcome, {"type": "exited", "exit_code": 3}, result)
 
+    def test_the_only_process_there_may_be_is_not_too_many(self):
+        for layers in self.modes:
+            _, outcome, result = self.outcome("/usr/bin/perl", ["-e", "select undef, undef, undef, .1; exit 3"], {"processes": 1}, layers)
+            self.assertEqual(outcome, {"type": "exited", "exit_code": 3}, result)
+
     def test_a_fork_bomb_leaves_nothing(self):
         marker = "bomb-%d" % os.getpid()
         bombs = (": %s; b() { b | b & }; b; while :; do :; done", ": %s; b() { b & b; }; b", ": %s; while :; do ( while :; do :; done ) & done")

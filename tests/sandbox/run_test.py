@@ -83,6 +83,26 @@ class Outcomes(SandboxTest):
                                (0o177, "0177\n"), (0o777, "0777\n")):
             self.assertEqual(self.run_shell("umask", preexec_fn=lambda: os.umask(mask))[1]["stdout"], expected, oct(mask))
 
+    def test_standard_input_that_cannot_be_read_is_an_error(self):
+        node = {"stdin": "text", "sandbox": {"exec": ["/usr/bin/cat"]}}
+        for flags, path in ((os.O_RDONLY, self.dir), (os.O_WRONLY, "/dev/null")):
+            fd = os.open(path, flags)
+            self.addCleanup(os.close, fd)
+            status, result = self.run_shell("cat", "--stdin", "-", node=node, stdin=fd)
+            self.assertEqual((status, result["error"]["code"], result["error"]["step"]), (125, "launch_failed", "stdin"), result)
+
+    def test_real_time_priority_is_not_passed_on(self):
+        if os.getuid() != 0:
+            return  # who may not have it passes none on
+        realtime = lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))  # noqa: E731
+        policy = self.policy({"python3": {"path": "/usr/bin/python3", "end_of_options": False, "sandbox": {"read": ["/usr"]},
+                                          "options": {"-c": {"value": {"text": [0, 99]}, "spelling": "separate"}}}})
+        _, result = self.run_json(policy, ["python3", "-c", "import os; print(os.sched_getscheduler(0))"], preexec_fn=realtime)
+        self.assertEqual(result["stdout"], "0\n", result)
+        _, result = self.run_json(policy, ["python3", "-c", "while True: pass"], "--timeout", "300ms", preexec_fn=realtime)
+        self.assertEqual(result["outcome"]["type"], "timed_out", result)
+        self.assertLess(result["duration_ms"], 300 + 1500)
+
     def test_output_is_cut_between_characters(self):
         perl = {"path": "/usr/bin/perl", "options": {"-e": {"value": {"text": [0, 99]}, "spelling": "separate"}}, "end_of_options": False}
         policy = self.policy({"perl": perl}, defaults={"stdout_bytes": 1000})
