@@ -38,8 +38,9 @@ HIDDEN extern const Main __preinit_array_start[], __preinit_array_end[], __init_
 HIDDEN extern void (*const __fini_array_start[])();
 HIDDEN extern void (*const __fini_array_end[])();
 
-HIDDEN extern const Elf64_Phdr* _dl_phdr;  // of this program, AT_PHDR
+HIDDEN extern const Elf64_Phdr* _dl_phdr;  // of this program, AT_PHDR: taken over by _dl_aux_init() in some releases of 2.36
 HIDDEN extern size_t _dl_phnum;
+HIDDEN extern size_t _dl_minsigstacksize;  // bytes, AT_MINSIGSTKSZ, which Linux gives from 5.14 on
 HIDDEN extern const char __ehdr_start[], _end[];  // where it begins and ends, by the linker
 
 // What it defines beside it, for memcpy(3) and memset(3): bytes, as they are where the processor does not say (sysdeps/x86).
@@ -74,6 +75,12 @@ static void bring_in_data() {
   char** end = __environ;
   while (*end != nullptr) ++end;
   _dl_aux_init(reinterpret_cast<ElfW(auxv_t)*>(end + 1));
+  if (_dl_phdr == nullptr) {
+    const auto* const header = reinterpret_cast<const Elf64_Ehdr*>(__ehdr_start);
+    _dl_phdr = reinterpret_cast<const Elf64_Phdr*>(__ehdr_start + header->e_phoff);
+    _dl_phnum = header->e_phnum;
+  }
+  if (_dl_minsigstacksize == 0) _dl_minsigstacksize = 16384;  // more than the state of any x86-64 takes
   bring_in_data();
   __tunables_init(__environ);
   _dl_relocate_static_pie();
