@@ -183,6 +183,9 @@ class Bombs(SandboxTest):
                     "operands": [{"name": "out", "type": {"path": "write", "within": ["${start_dir}"]}}]}
             _, result = self.run_json(self.policy({"perl": node}), ["perl", "-e", script, "out"])
             self.assertEqual(result["outcome"], {"type": "limit_exceeded", "resource": "file_size"}, result)
+            os.utime(os.path.join(self.ws, "out"), (1000, 1000))  # as full, but not by this command
+            _, result = self.run_json(self.policy({"perl": node}), ["perl", "-e", "exit 5", "out"])
+            self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 5}, result)
 
     def test_what_fills_the_private_tmp(self):
         limits = {"tmp_mib": 2}
