@@ -45,7 +45,7 @@ constexpr TextArgument kTextArguments[] = {
     {SYS_newfstatat, 1}, {SYS_truncate, 0}, {SYS_chdir, 0}, {SYS_chroot, 0}, {SYS_statfs, 0}, {SYS_execve, 0}, {SYS_getxattr, 0},
     {SYS_lgetxattr, 0}, {SYS_setxattr, 0}, {SYS_lsetxattr, 0}, {SYS_listxattr, 0}, {SYS_removexattr, 0},
     {SYS_openat, 1}, {SYS_openat2, 1}, {SYS_mkdirat, 1}, {SYS_mknodat, 1}, {SYS_fchownat, 1}, {SYS_fchmodat, 1},
-    {SYS_unlinkat, 1}, {SYS_renameat2, 1}, {SYS_linkat, 1}, {SYS_readlinkat, 1}, {SYS_faccessat, 1},
+    {SYS_unlinkat, 1}, {SYS_renameat, 1}, {SYS_renameat2, 1}, {SYS_linkat, 1}, {SYS_readlinkat, 1}, {SYS_faccessat, 1},
     {SYS_faccessat2, 1}, {SYS_utimensat, 1}, {SYS_statx, 1}, {SYS_execveat, 1}, {SYS_inotify_add_watch, 1},
     {SYS_connect, 1}, {SYS_bind, 1}, {SYS_symlinkat, 2},
 };

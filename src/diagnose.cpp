@@ -52,6 +52,7 @@ struct Observed {
   bool executes = false, writes = false, is_socket = false;
   bool names = false;  // makes, moves or removes a name: a matter of its directory
   bool another = false;  // and there is a second path, which is not known
+  unsigned asks = 0;     // of access(2): the bits that it asks for, which only modes decide
   [[nodiscard]] bool is_known() const { return path.starts_with('/'); }
 };
 
@@ -79,6 +80,8 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
     seen.writes = (flags & (O_ACCMODE | O_CREAT)) != 0;
     seen.names = (flags & O_CREAT) != 0;
   } else seen.writes = seen.call != "openat2" && !seen.executes && !seen.call.ends_with("stat") && seen.call.find("access") == std::string::npos;
+  if (seen.call.find("access") != std::string::npos) seen.asks = refused.arguments[seen.call == "access" ? 1 : 2] & 7U;
+  while (seen.path.size() > 1 && seen.path.ends_with('/')) seen.path.pop_back();
   const bool from_cwd = static_cast<int>(refused.arguments[0]) == AT_FDCWD;
   const bool at = seen.call.ends_with("at") || seen.call.ends_with("at2") || seen.call == "statx";
   if (!seen.path.empty() && seen.path.front() != '/' && (from_cwd || !at)) seen.path = child_path(plan.cwd, seen.path);
@@ -142,7 +145,7 @@ std::optional<bool> modes_allow(const Observed& seen) {
     if (const auto passes = permits(seen.path.substr(0, at), 1); passes != true) return passes;
   }
   const bool of_directory = seen.names && (!seen.call.starts_with("open") || is_absent(seen.path));
-  return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.executes ? 1 : seen.writes ? 2 : 4);
+  return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.asks != 0 ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
 }
 
 std::string hint_of_filter(const Observed& seen) {
@@ -172,12 +175,12 @@ void judge_read_only(const Plan& plan, const Launch& launch, const Observed& see
   out.layer = layer_name(Layer::mount_namespace);
   out.hint = "mounted read-only: the policy grants no write here";
   if (launch.wanted.namespaces.mount && !is_granted(plan, seen.path, PathAccess::write)) return;
-  if (seen.another) {
-    out.path.clear();
-    out.hint = "the other path is mounted read-only: the policy grants no write there";
-  } else if (seen.is_known() && is_mounted_read_only(seen.path)) {
+  if (seen.is_known() && is_mounted_read_only(seen.path)) {
     out.layer = "kernel";
     out.hint = "its file system is mounted read-only on this host";
+  } else if (seen.another) {
+    out.path.clear();
+    out.hint = "the other path is mounted read-only: the policy grants no write there";
   }
 }
 
@@ -189,8 +192,27 @@ void judge_absent(const Plan& plan, const Launch& launch, const Observed& seen, 
   } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path)) return;  // without a sandbox as well
   if (std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; })) return;
   out.layer = layer_name(Layer::mount_namespace);
-  out.hint = out.path.empty() ? "the other path is not granted, so it is not there for the command"
+  out.hint = out.path.empty() ? "the other path is not there, or not granted"
                               : "not granted, so it is not there for the command";
+}
+
+// EACCES, of a path.
+void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
+  const std::optional<bool> allowed = modes_allow(seen);
+  const bool mediated = launch.wanted.landlock && seen.asks == 0 && !seen.call.ends_with("stat") && seen.call != "statx";
+  out.layer = allowed == false || !mediated ? "file_permissions" : std::string(layer_name(Layer::landlock));
+  if (allowed == false || !mediated) {
+    out.hint = "its own mode, or that of a directory above it, refuses it to this user";
+  } else if (!allowed) {
+    out.hint = "the policy grants no such access to it, or its own mode does not";
+    out.observed = false;
+  } else if (seen.another && is_granted(plan, seen.path, PathAccess::write)) {
+    out.path.clear();
+    out.hint = "the policy grants no write of the other path";
+  } else {
+    out.hint = std::string("the policy grants no ") +
+               (seen.call == "openat2" ? "such access to it" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it");
+  }
 }
 
 // Empty layer: not the confinement's doing.
@@ -235,11 +257,7 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     out.hint = "the command has no capability and no rights over what is not its own";
     return out;
   }
-  const bool by_mode = modes_allow(seen) == false;
-  out.layer = by_mode || !launch.wanted.landlock ? "file_permissions" : std::string(layer_name(Layer::landlock));
-  out.hint = by_mode ? "its own mode, or that of its directory, refuses it to this user"
-                     : std::string("the policy grants no ") +
-                           (seen.call == "openat2" ? "such access to it" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it");
+  judge_access(plan, launch, seen, out);
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,8 +55,13 @@ Expected<void> open_streams(const Plan& plan, Launch& launch) {
       if (!launch.child.own_null) launch.input = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       if (launch.input) break;
       [[fallthrough]];  // no /dev/null here, or perhaps there: a pipe without a writer is as empty
+    case StdinPlan::Kind::inherit:  // what is open for writing only, as of nohup(1), or was closed is empty; this is a mistake
+      if (struct stat given {}; ::fstat(STDIN_FILENO, &given) == 0 && S_ISDIR(given.st_mode)) {
+        errno = EISDIR;
+        return failed("standard input cannot be read", "stdin");
+      }
+      [[fallthrough]];
     case StdinPlan::Kind::text:
-    case StdinPlan::Kind::inherit:
     case StdinPlan::Kind::file:
       if (!open_pipe(launch.in)) return failed("no pipe", "pipes");
       set_nonblocking(launch.in.write);

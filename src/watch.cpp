@@ -77,7 +77,7 @@ class Watcher {
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "the command could not be watched", "poll", blind_));
     }
     if (unreadable_ != 0) {  // half of a file is not what was asked for
-      return tl::unexpected(launch_error(ErrorCode::launch_failed, "standard input cannot be read", "stdin", unreadable_));
+      return tl::unexpected(launch_error(ErrorCode::launch_failed, "the file on standard input cannot be read", "stdin", unreadable_));
     }
     if (malformed_) {
       return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
@@ -228,8 +228,8 @@ class Watcher {
     if (input_.empty()) input_.resize(kBlock);
     const ssize_t size = ::read(source_fd(), input_.data(), input_.size());
     if (size > 0) feed_ = std::string_view(input_).substr(0, static_cast<std::size_t>(size));
-    else if (size == 0 || (errno == EIO && ::isatty(source_fd()) != 0)) launch_.in.write.reset();  // at its end; or it hung up
-    else if (errno != EAGAIN && errno != EINTR) unreadable_ = errno;
+    else if (size < 0 && plan_.stdin_plan.kind == StdinPlan::Kind::file && errno != EINTR) unreadable_ = errno;
+    else if (size == 0 || (errno != EAGAIN && errno != EINTR)) launch_.in.write.reset();
   }
 
   void read_reports() {

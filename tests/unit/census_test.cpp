@@ -162,6 +162,22 @@ TEST_CASE("census: where no thread is to be had it counts all the same") {
   }).join();
 }
 
+TEST_CASE("census: of who does not let itself be counted, all that is shared counts") {
+  const Proc proc;
+  const std::string name = proc.rollup(std::to_string(kRoot + 1));
+  CHECK(::unlink(name.c_str()) == 0);
+  CHECK(::mkdir(name.c_str(), 0700) == 0);  // as well as not to be read
+  proc.set_pages(1, "20000 15000 5000 1 0 1 0");
+  (void)proc.file(std::to_string(kRoot + 1) + "/status", "RssShmem:\t   20000 kB\n");
+  std::vector<ProcessMemory> processes(1);
+  processes[0].pid = kRoot + 1;
+  const UniqueFd fd = proc.open();
+  read_memory(fd.get(), INT64_MAX, processes[0]);
+  ExactCount count(fd.get(), processes);
+  CHECK(count.done_by(monotonic_ms() + 5000));
+  CHECK(count.kib() == std::vector<std::int64_t>{60000});
+}
+
 TEST_CASE("census: the time limit ends a count") {
   const Proc proc;
   Census census(kRoot, {100 * 1024, 0, false}, proc.open());
