@@ -52,7 +52,8 @@ struct Observed {
   bool executes = false, writes = false, is_socket = false;
   bool names = false;  // makes, moves or removes a name: a matter of its directory
   bool another = false;  // and there is a second path, which is not known
-  unsigned asks = 0;     // of access(2): the bits that it asks for, which only modes decide
+  bool looks = false;    // at what Landlock does not mediate, where only modes decide
+  unsigned asks = 0;     // of that: the bits that access(2) asks for
   [[nodiscard]] bool is_known() const { return path.starts_with('/'); }
 };
 
@@ -72,6 +73,8 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   seen.executes = seen.call == "execve" || seen.call == "execveat";
   if (seen.call == "connect" || seen.call == "bind") seen.path = socket_path(refused);
   else seen.path = refused.text;
+  const bool accesses = seen.call.find("access") != std::string::npos;
+  seen.looks = accesses || seen.call.ends_with("stat") || seen.call == "statx";
   seen.another = seen.call.starts_with("rename") || seen.call.starts_with("link");
   constexpr std::array<Name, 7> kNaming{"rename", "link", "symlink", "unlink", "mkdir", "mknod", "rmdir"};
   seen.names = std::ranges::any_of(kNaming, [&](std::string_view name) { return seen.call.starts_with(name); });
@@ -79,8 +82,8 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
     const std::uint64_t flags = refused.arguments[seen.call == "open" ? 1 : 2];
     seen.writes = (flags & (O_ACCMODE | O_CREAT)) != 0;
     seen.names = (flags & O_CREAT) != 0;
-  } else seen.writes = seen.call != "openat2" && !seen.executes && !seen.call.ends_with("stat") && seen.call.find("access") == std::string::npos;
-  if (seen.call.find("access") != std::string::npos) seen.asks = refused.arguments[seen.call == "access" ? 1 : 2] & 7U;
+  } else seen.writes = seen.call != "openat2" && !seen.executes && !seen.looks;
+  if (accesses) seen.asks = refused.arguments[seen.call == "access" ? 1 : 2] & 7U;
   while (seen.path.size() > 1 && seen.path.ends_with('/')) seen.path.pop_back();
   const bool from_cwd = static_cast<int>(refused.arguments[0]) == AT_FDCWD;
   const bool at = seen.call.ends_with("at") || seen.call.ends_with("at2") || seen.call == "statx";
@@ -145,7 +148,7 @@ std::optional<bool> modes_allow(const Observed& seen) {
     if (const auto passes = permits(seen.path.substr(0, at), 1); passes != true) return passes;
   }
   const bool of_directory = seen.names && (!seen.call.starts_with("open") || is_absent(seen.path));
-  return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.asks != 0 ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
+  return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.looks ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
 }
 
 std::string hint_of_filter(const Observed& seen) {
@@ -199,10 +202,10 @@ void judge_absent(const Plan& plan, const Launch& launch, const Observed& seen, 
 // EACCES, of a path.
 void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
   const std::optional<bool> allowed = modes_allow(seen);
-  const bool mediated = launch.wanted.landlock && seen.asks == 0 && !seen.call.ends_with("stat") && seen.call != "statx";
-  out.layer = allowed == false || !mediated ? "file_permissions" : std::string(layer_name(Layer::landlock));
-  if (allowed == false || !mediated) {
-    out.hint = "its own mode, or that of a directory above it, refuses it to this user";
+  const bool by_mode = allowed == false || seen.looks || !launch.wanted.landlock;
+  out.layer = by_mode ? "file_permissions" : std::string(layer_name(Layer::landlock));
+  if (by_mode) {
+    out.hint = "its own mode or access list, or that of a directory above it, refuses it to this user";
   } else if (!allowed) {
     out.hint = "the policy grants no such access to it, or its own mode does not";
     out.observed = false;

@@ -44,10 +44,19 @@ bool open_pipe(Pipe& pipe) {
 
 void set_nonblocking(const UniqueFd& fd) { (void)::fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
 
+bool is_directory(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 // Its standard input is the command's by a pipe: a descriptor of the file would be one of the host's mount, through which it could be
 // written or changed whatever the command's own root and rules say. Where there is no input that holds for /dev/null as well, which
 // is the new root's then.
 Expected<void> open_streams(const Plan& plan, Launch& launch) {
+  if (plan.stdin_plan.kind == StdinPlan::Kind::inherit && is_directory(STDIN_FILENO)) {  // a mistake; closed or for writing only is empty
+    errno = EISDIR;
+    return failed("standard input cannot be read", "stdin");
+  }
   if (!open_pipe(launch.out) || !open_pipe(launch.err)) return failed("no pipe", "pipes");
   switch (plan.stdin_plan.kind) {
     case StdinPlan::Kind::none:
@@ -55,13 +64,8 @@ Expected<void> open_streams(const Plan& plan, Launch& launch) {
       if (!launch.child.own_null) launch.input = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       if (launch.input) break;
       [[fallthrough]];  // no /dev/null here, or perhaps there: a pipe without a writer is as empty
-    case StdinPlan::Kind::inherit:  // what is open for writing only, as of nohup(1), or was closed is empty; this is a mistake
-      if (struct stat given {}; ::fstat(STDIN_FILENO, &given) == 0 && S_ISDIR(given.st_mode)) {
-        errno = EISDIR;
-        return failed("standard input cannot be read", "stdin");
-      }
-      [[fallthrough]];
     case StdinPlan::Kind::text:
+    case StdinPlan::Kind::inherit:
     case StdinPlan::Kind::file:
       if (!open_pipe(launch.in)) return failed("no pipe", "pipes");
       set_nonblocking(launch.in.write);

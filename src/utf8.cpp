@@ -146,7 +146,7 @@ std::string_view utf8_whole_end(std::string_view cut) noexcept {
 
 std::string_view utf8_whole_begin(std::string_view cut) noexcept {
   std::size_t part = 0;
-  while (part < cut.size() && is_continuation(byte_at(cut, part))) ++part;
+  while (part < std::min<std::size_t>(4, cut.size()) && is_continuation(byte_at(cut, part))) ++part;
   return part <= 3 ? cut.substr(part) : cut;  // of more no character is the end
 }
 

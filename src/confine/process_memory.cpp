@@ -52,15 +52,8 @@ bool read_by(int proc, pid_t thread, std::int64_t tables_above_kib, ProcessMemor
   return true;
 }
 
-}  // namespace
-
-std::int64_t shmem_kib(int proc, const ProcessMemory& memory) {
-  std::array<char, 4096> buffer;
-  return memory.thread == 0 ? 0 : field(read_whole(proc, name_of(memory.pid, memory.thread) + "/status", buffer), "RssShmem:");
-}
-
 // Anonymous and shared memory, a share of what is shared; what a file backs can be had back at any time.
-static std::int64_t exact_kib(int proc, ProcessMemory memory) {
+std::int64_t exact_kib(int proc, ProcessMemory memory) {
   std::array<char, 4096> buffer;
   for (int i = 0; i < kTries && memory.thread != 0; ++i) {
     errno = 0;
@@ -75,6 +68,8 @@ static std::int64_t exact_kib(int proc, ProcessMemory memory) {
   // What all may read, of who is not dumpable for example (prctl(2)); nothing when it ended meanwhile.
   return memory.unshared_kib() + shmem_kib(proc, memory);
 }
+
+}  // namespace
 
 std::int64_t ProcessMemory::resident_kib() const { return pages_kib(resident) + tables_kib; }
 std::int64_t ProcessMemory::unshared_kib() const { return pages_kib(resident - shared) + tables_kib; }
@@ -101,6 +96,11 @@ void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory)
     }
     if (!more) return;  // all of it has ended
   }
+}
+
+std::int64_t shmem_kib(int proc, const ProcessMemory& memory) {
+  std::array<char, 4096> buffer;
+  return memory.thread == 0 ? 0 : field(read_whole(proc, name_of(memory.pid, memory.thread) + "/status", buffer), "RssShmem:");
 }
 
 struct ExactCount::Work {
@@ -143,7 +143,7 @@ void* ExactCount::run(void* argument) {
   // Who is counted may be many and busy, and who waits goes first as well: as root by this (the rest inherits its short turns).
   const sched_param first{1};
   if (::sched_getscheduler(0) == SCHED_OTHER) (void)::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
-  if (const int state = ::open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC); state >= 0) work.state = state;
+  work.state = ::open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);  // without it all the time counts as waited
   do work.count_next();
   while (!work.unwanted && work.finished < work.processes.size());
   return nullptr;

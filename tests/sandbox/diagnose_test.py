@@ -68,6 +68,10 @@ class Diagnose(SandboxTest):
         os.chmod(self.file, 0)
         found = self.blocked("cat " + self.file)
         self.assertIn(("file_permissions", "openat", self.file, "EACCES"), found)
+        os.chmod(self.file, 0o444)
+        for layers in ({}, NO_NAMESPACES):  # which Landlock would not refuse
+            found = self.blocked("[ -w %s ] || exit 1" % self.file, layers=layers, write=[self.ws], read=["/usr/lib"])
+            self.assertEqual({one[0] for one in found if one[1].startswith("faccessat")}, {"file_permissions"}, found)
 
     def test_the_mode_of_a_directory_is_not_blamed_on_a_layer(self):
         path = self.write("ws/closed/file", "text\n")
