@@ -18,6 +18,7 @@
 #include <span>
 #include <utility>
 
+#include "beneath.h"
 #include "confine/failure.h"
 #include "confine/seccomp.h"
 #include "diagnose.h"
@@ -281,6 +282,9 @@ LayerStatus limits_status(const Attempts& attempts, const Launch& launch, const 
     return {Layer::limits, LayerState::partial, unbound_processes(launch.limits), 0};
   }
   const LimitPlan& limits = launch.limits;
+  if (watched.uncounted != 0) {
+    return {Layer::limits, LayerState::partial, "memory and processes of all together were not always counted: " + errno_text(watched.uncounted), 0};
+  }
   return {Layer::limits, limits.partial ? LayerState::partial : LayerState::enforced, limits.detail, 0};
 }
 

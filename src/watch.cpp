@@ -76,6 +76,9 @@ class Watcher {
     if (blind_ != 0) {
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "the command could not be watched", "poll", blind_));
     }
+    if (census_.unseen() != 0 && plan_.demanded.contains(Layer::limits)) {
+      return tl::unexpected(launch_error(ErrorCode::launch_failed, "limits is required, and the tree could not be counted", "proc", census_.unseen()));
+    }
     if (unreadable_ != 0) {  // half of a file is not what was asked for
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "the file on standard input cannot be read", "stdin", unreadable_));
     }
@@ -89,6 +92,7 @@ class Watcher {
       seen_.over_limit = census_.over_limit();
       seen_.most_processes = census_.most_processes();
     }
+    seen_.uncounted = census_.unseen();
     seen_.counted = census_.looked();
     seen_.memory_kib = census_.memory_kib();
     seen_.out = out_.capture.take();
@@ -316,6 +320,7 @@ class Watcher {
       seen_.stopped_over_limit = true;
       stop_tree();
     }
+    if (census_.unseen() != 0 && plan_.demanded.contains(Layer::limits)) stop_tree();
     if (!launch_.first && census_.most_processes() > kCrowd) launch_.first.emplace();  // who counts a crowd waits behind all of it
     const std::int64_t took = monotonic_ms() - now;
     const std::int64_t pause = launch_.limits.cgroup ? kCgroupLookMs : launch_.limits.unbound_processes ? kUnboundLookMs : kLookMs;

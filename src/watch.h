@@ -21,6 +21,7 @@ struct Watched {
   bool timed_out = false;
   std::string over_limit;         // the tree, or a process of it, was killed because it had too much of this
   bool stopped_over_limit = false;  // the whole tree was
+  int uncounted = 0;              // errno: the tree could not be counted always, or not all of it
   bool counted = false;           // at least once; then:
   std::int64_t memory_kib = 0;    // anonymous, of the tree, at the last look
   std::int64_t most_processes = 0;

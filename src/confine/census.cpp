@@ -64,8 +64,15 @@ bool Census::possible() { return proc_is_own() && !hides_processes(); }
 Census::Census(pid_t root, const Bounds& bounds, UniqueFd proc)
     : root_(root), bounds_(bounds), proc_(std::move(proc)) {}
 
+// What ended meanwhile is not there. All else (no descriptors left, say) means that the tree is larger than it looks.
+UniqueFd Census::open_below(const std::string& path, int flags) {
+  UniqueFd fd(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC | flags));
+  if (!fd && errno != ENOENT && errno != ESRCH) unseen_ = errno;
+  return fd;
+}
+
 void Census::read_children(const std::string& path, std::size_t parent) {
-  const UniqueFd fd(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd fd = open_below(path, 0);
   std::array<char, 4096> buffer;
   pid_t pid = 0;
   for (ssize_t size = 0; fd && (size = ::read(fd.get(), buffer.data(), buffer.size())) > 0;) {
@@ -83,8 +90,8 @@ void Census::read_children(const std::string& path, std::size_t parent) {
 // Children of every thread; a thread more in the parent's count for each.
 void Census::add_children_of(pid_t pid, std::size_t parent) {
   const std::string task = std::to_string(pid) + "/task";
-  const int fd = ::openat(proc_.get(), task.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd < 0 ? nullptr : ::fdopendir(fd), ::closedir);
+  UniqueFd fd = open_below(task, O_DIRECTORY);
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd ? ::fdopendir(fd.release()) : nullptr, ::closedir);
   while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
     if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
     if (pid != root_) ++members_[parent].tasks;
@@ -287,7 +294,10 @@ bool Census::may_wait(std::int64_t before) {
 bool Census::look(std::int64_t until_ms) {
   until_ms_ = until_ms;
   if (!proc_) proc_ = UniqueFd(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!proc_) return false;
+  if (!proc_) {
+    unseen_ = errno;
+    return false;
+  }
   const std::int64_t before = tasks_;
   walk();
   ++looks_;

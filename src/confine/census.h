@@ -38,6 +38,7 @@ class Census {
   [[nodiscard]] const std::string& over_limit() const { return over_limit_; }  // "": nothing; else a process was killed for it
   [[nodiscard]] bool near_limit() const { return near_limit_; }  // at the last look an exact count was needed
   [[nodiscard]] bool looked() const { return looks_ > 0; }
+  [[nodiscard]] int unseen() const { return unseen_; }  // errno: some of the tree could not be read, at one look or more; 0: all could
   [[nodiscard]] std::int64_t memory_kib() const { return memory_kib_; }         // anonymous, at the last look
   [[nodiscard]] std::int64_t most_processes() const { return most_processes_; }
   void kill_processes() { bounds_.kill_processes = true; }
@@ -55,6 +56,7 @@ class Census {
   [[nodiscard]] bool is_bomb(std::size_t tasks) const;
   void walk();
   void add_children_of(pid_t pid, std::size_t parent);
+  [[nodiscard]] UniqueFd open_below(const std::string& path, int flags);
   void read_children(const std::string& path, std::size_t parent);
   [[nodiscard]] bool shares_memory(const Member& one, const Member& other) const;
   [[nodiscard]] bool bound_processes();
@@ -79,7 +81,7 @@ class Census {
   pid_t command_ = 0;            // the root's first child
   std::string over_limit_;
   bool near_limit_ = false, over_before_ = false;
-  int looks_ = 0, kills_ = 0, calm_ = 0, restless_ = 0;
+  int unseen_ = 0, looks_ = 0, kills_ = 0, calm_ = 0, restless_ = 0;
   std::int64_t memory_kib_ = 0, most_processes_ = 0, tasks_ = 0;
   std::int64_t until_ms_ = 0;
 };

@@ -77,6 +77,22 @@ class Supervisor(SandboxTest):
             os.kill(command, signal.SIGCONT)
             self.assertIn(b'"exited"', process.communicate(timeout=60)[0])
 
+    def test_a_tree_that_can_no_longer_be_counted_is_told_as_that_or_ended(self):
+        for said, expected in (("prefer", '"partial"'), ("require", "the tree could not be counted")):
+            node = dict(SHELL, sandbox={"layers": {"limits": said}}, limits={"memory_mib": 256}, timeout_ms=3000)
+            process = self.popen(["run", "--policy", self.policy({"dash": node}), "--", "dash", "-c", "kill -STOP $$"])
+            stopped_below(process.pid)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (9, 9))  # poll(2) wants nine; of those below one is free
+            out = process.communicate(timeout=60)[0].decode()
+            result = json.loads(out)
+            self.assertIn(expected, out)
+            if said == "prefer":
+                status = result["sandbox"]["layers"]["limits"]
+                self.assertIn("not always counted", status["detail"])
+                self.assertEqual((status["status"], result["outcome"]["type"]), ("partial", "timed_out"))
+            else:
+                self.assertEqual((process.returncode, result["error"]["code"]), (125, "launch_failed"))
+
     def test_a_reader_that_goes_away_ends_the_run(self):
         marker = "reader-gone-%d" % os.getpid()
         process = self.popen(["run", "--policy", self.policy({"dash": SHELL}), "--", "dash", "-c", ": %s; while :; do read x < /dev/zero; done" % marker])
