@@ -317,21 +317,21 @@ class DenyWalker {
   std::size_t base_ = 0;  // size of the path that look() was given
 };
 
+// The right to rename over something is one to its whole directory, whether it is there yet or not.
+bool opens_parent(const Grant& grant) { return grant.access == PathAccess::replace && grant.parent; }
+
 bool is_concerned(const Grant& grant) {
-  return grant.exists && !grant.stat_only && (grant.origin == Origin::operand || grant.origin == Origin::policy);
+  const bool granted = grant.origin == Origin::operand || grant.origin == Origin::policy;
+  return granted && !grant.stat_only && (grant.exists || opens_parent(grant));
 }
 
-// Where nothing can be covered it is written in place.
-bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) {
-  (void)walker.take();
-  auto matches = walker.take_matches();
-  if (matches.empty()) {
-    problem = grant.path + " cannot be replaced: paths that are denied lie beside it and cannot be covered";
-    return false;
-  }
+bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem);
+
+bool written_in_place(DenyWalker& walker, const Grant& grant, Plan& plan, std::string& problem) {
   Grant in_place;
   in_place.path = grant.path;
   in_place.given = grant.given;
+  in_place.directory = grant.directory;
   in_place.fd = UniqueFd(::fcntl(grant.fd.get(), F_DUPFD_CLOEXEC, 3));
   in_place.executable = grant.executable;
   in_place.access = PathAccess::write;
@@ -342,8 +342,19 @@ bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::st
     problem = grant.path + ": " + errno_text(errno);
     return false;
   }
-  plan.grants.push_back(std::move(in_place));
+  return around(walker, in_place, plan, problem);
+}
+
+// Where nothing can be covered, what is there is written in place, and what is not there cannot be made.
+bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) {
+  (void)walker.take();
+  auto matches = walker.take_matches();
+  if (matches.empty()) {
+    problem = grant.path + " cannot be replaced: paths that are denied lie beside it and cannot be covered";
+    return false;
+  }
   std::vector<std::string> held = walker.held(matches);
+  if (grant.exists && !written_in_place(walker, grant, plan, problem)) return false;
   plan.covered.push_back({std::move(grant), std::move(matches), std::move(held)});
   return true;
 }
@@ -361,13 +372,12 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
     return true;
   }
   DenyWalker::Seen seen = DenyWalker::Seen::clean;
-  if (grant.directory) {
-    seen = walker.look(grant, grant.fd.get(), grant.path);
-  } else if (grant.parent && grant.access == PathAccess::replace) {
-    // The right to rename over a file is a right to its whole directory: what is denied in it has to be covered.
+  if (opens_parent(grant)) {
     const std::size_t slash = grant.path.rfind('/');
     seen = walker.look(grant, grant.parent.get(), slash == 0 ? "/" : grant.path.substr(0, slash));
     if (seen == DenyWalker::Seen::split) return replaced_under_covers(walker, grant, plan, problem);
+  } else if (grant.directory) {
+    seen = walker.look(grant, grant.fd.get(), grant.path);
   }
   std::vector<Grant> made = walker.take();
   switch (seen) {

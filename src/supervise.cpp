@@ -361,14 +361,19 @@ bool memory_was_spent(const Plan& plan, const Watched& watched) {
   return !watched.counted || watched.memory_kib + kBetweenLooksKib >= limit;
 }
 
-// One that was written to, to a second: what was as large before, and only read, is not why it failed.
-bool a_file_is_full(const Plan& plan, std::int64_t duration_ms) {
+std::int64_t in_ms(const timespec& time) { return std::int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1000000; }
+
+// An operand that was written to: what was as large before, and only read, is not why it failed.
+bool an_operand_is_full(const Plan& plan, std::int64_t duration_ms) {
+  constexpr std::int64_t kTickMs = 10;  // a file's time may be that much behind
   const std::int64_t limit = plan.limits.file_mib * 1024 * 1024;
-  const std::time_t began = std::time(nullptr) - duration_ms / 1000 - 1;
+  timespec now{};
+  (void)::clock_gettime(CLOCK_REALTIME, &now);
+  const std::int64_t began = in_ms(now) - duration_ms - kTickMs;
   return limit > 0 && std::ranges::any_of(plan.grants, [&](const Grant& grant) {
     struct stat file {};
-    const bool written = grant.access > PathAccess::read && !grant.directory && grant.fd;
-    return written && ::fstat(grant.fd.get(), &file) == 0 && S_ISREG(file.st_mode) && file.st_size >= limit && file.st_mtime >= began;
+    const bool written = grant.origin == Origin::operand && grant.access > PathAccess::read && !grant.directory && grant.fd;
+    return written && ::fstat(grant.fd.get(), &file) == 0 && S_ISREG(file.st_mode) && file.st_size >= limit && in_ms(file.st_mtim) >= began;
   });
 }
 
@@ -379,7 +384,7 @@ std::string spent_resource(const Plan& plan, const Watched& watched, bool limite
   if (!limited) return "";
   if (memory_was_spent(plan, watched)) return "memory";
   if (plan.limits.processes > 1 && watched.most_processes >= plan.limits.processes) return "processes";  // one is the command itself
-  return a_file_is_full(plan, watched.duration_ms) ? "file_size" : "";
+  return an_operand_is_full(plan, watched.duration_ms) ? "file_size" : "";
 }
 
 Ending ending_of(const Plan& plan, const LimitPlan& limits, const Watched& watched, bool limited) {

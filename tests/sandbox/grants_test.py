@@ -314,6 +314,28 @@ class Covered(SandboxTest):
             with open(os.path.join(self.ws, ".env")) as f:
                 self.assertEqual(f.read(), "hunter2\n")
 
+    def test_what_lies_beside_what_is_replaced_stays_denied_whether_that_is_there_or_not(self):
+        script = 'read x < .env; echo "$x"; echo evil >> .env; read x < sub/.env; echo "$x"; echo new > "$0"; echo new > "$0"/new'
+        for kind in ("file", "dir"):
+            for name in ("file", "absent", "sub", "sub/dir", "sub/absent"):
+                for layers in ({}, NO_NAMESPACES):
+                    self.plant()
+                    os.makedirs(os.path.join(self.ws, "sub/dir"), exist_ok=True)
+                    self.write("ws/sub/.env", "hunter2\n")
+                    node = dict(SHELL, operands=[{"name": "f", "type": {"path": "replace", "within": ["${start_dir}"], "kind": kind}}],
+                                sandbox={"layers": dict(layers, deny_paths="require")})
+                    policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]})
+                    status, result = self.run_json(policy, ["dash", "-c", script, name])
+                    of_kind = name in (("file", "absent", "sub/absent") if kind == "file" else ("sub", "sub/dir"))
+                    self.assertEqual(status == 126, not of_kind, result)
+                    self.assertNotIn("hunter2", result["stdout"])
+                    for secret in (".env", "sub/.env"):
+                        with open(os.path.join(self.ws, secret)) as f:
+                            self.assertEqual(f.read(), "hunter2\n", (kind, name, result))
+                    if of_kind and not layers:
+                        with open(os.path.join(self.ws, name, "new" if kind == "dir" else ".").removesuffix("/.")) as f:
+                            self.assertEqual(f.read(), "new\n")
+
     def test_what_is_only_read_stays_closed_below_a_tmp_of_the_commands_own(self):
         # Landlock's rule for that /tmp holds for what is mounted below it too.
         with tempfile.TemporaryDirectory(prefix="safe-exec-test-", dir="/tmp") as ws:

@@ -186,6 +186,11 @@ class Bombs(SandboxTest):
             os.utime(os.path.join(self.ws, "out"), (1000, 1000))  # as full, but not by this command
             _, result = self.run_json(self.policy({"perl": node}), ["perl", "-e", "exit 5", "out"])
             self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 5}, result)
+            self.write("ws/.env", "")  # so that files are granted one by one
+            os.utime(os.path.join(self.ws, "out"))  # just now, and no operand
+            node.update(operands=[], sandbox={"layers": layers, "write": [self.ws]})
+            _, result = self.run_json(self.policy({"perl": node}, defaults={"deny_paths": ["**/.env"]}), ["perl", "-e", "exit 5"])
+            self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 5}, result)
 
     def test_what_fills_the_private_tmp(self):
         limits = {"tmp_mib": 2}
