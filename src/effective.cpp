@@ -68,6 +68,7 @@ void replace_shared(Effective& settings, const Source& nearer) {
   replace_env(settings.env, nearer.env);
   replace_limits(settings.limits, nearer.limits);
   replace_sandbox(settings, nearer.sandbox);
+  replace(settings.repeatable, nearer.repeatable);
 }
 
 }  // namespace
@@ -84,7 +85,6 @@ Effective effective_settings(const Command& command, const std::vector<const Nod
     replace_shared(settings, *node);
     replace(settings.cwd, node->cwd);
     replace(settings.exit_ok, node->exit_ok);
-    replace(settings.repeatable, node->repeatable);
     if (node->max_args) settings.max_args = node->max_args;
   }
   return settings;

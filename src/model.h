@@ -307,6 +307,7 @@ struct Defaults {
   std::optional<std::vector<std::string>> unsafe_env;
   Limits limits;
   Sandbox sandbox;
+  std::optional<bool> repeatable;
   std::optional<DenyWalk> deny_walk;
 };
 

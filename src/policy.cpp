@@ -259,7 +259,7 @@ void read_commands(FileReader& reader, const Item& item, Policy& out) {
 
 void read_defaults(FileReader& reader, const Item& item) {
   using DefaultsField = Field<Defaults, FileReader>;
-  static constexpr std::array<DefaultsField, 10> kFields{{
+  static constexpr std::array<DefaultsField, 11> kFields{{
       {"timeout_ms", [](FileReader&, const Item& v, Defaults& out) { out.timeout_ms = read_timeout(v); }},
       {"stdout_bytes", [](FileReader&, const Item& v, Defaults& out) { out.stdout_bytes = read_capture(v); }},
       {"stderr_bytes", [](FileReader&, const Item& v, Defaults& out) { out.stderr_bytes = read_capture(v); }},
@@ -268,6 +268,7 @@ void read_defaults(FileReader& reader, const Item& item) {
       {"unsafe_env", [](FileReader&, const Item& v, Defaults& out) { read_unsafe_env(v, out.unsafe_env.emplace()); }},
       {"limits", [](FileReader& r, const Item& v, Defaults& out) { out.limits = read_limits(r.context, v); }},
       {"sandbox", [](FileReader& r, const Item& v, Defaults& out) { out.sandbox = read_sandbox(r.context, v); }},
+      {"repeatable", [](FileReader&, const Item& v, Defaults& out) { out.repeatable = read_bool(v); }},
       {"deny_paths",
        [](FileReader& r, const Item& v, Defaults&) {
          for (const Item& glob : elements(v)) r.context.policy.deny_paths.push_back(read_glob(r.context, glob));

@@ -184,8 +184,10 @@ void emit_checks(Assembler& out) {
   for (const std::uint32_t command : {0x80086601U, 0x80087601U, 0xC020660BU, 0x801C581FU, 0x40049409U, 0x4020940DU, 0xC0189436U}) {
     out.equal(command, "allow");
   }
+  out.equal(0x401C5820U, "metadata");          // FS_IOC_FSSETXATTR; the others of its type freeze, trim and, as fallocate, allocate
   out.put(BPF_ALU | BPF_AND | BPF_K, 0xFF00);  // _IOC_TYPE
-  for (const std::uint32_t type : {0x6600U, 0x7600U, 0x5800U}) out.equal(type, "metadata");
+  out.equal(0x5800U, "deny");
+  for (const std::uint32_t type : {0x6600U, 0x7600U}) out.equal(type, "metadata");
   out.equal(0x9400U, "metadata", "allow");
 
   out.label("fcntl");
@@ -229,9 +231,27 @@ void emit_checks(Assembler& out) {
   out.equal(35, "deny");           // PR_SET_MM
   out.equal(62, "deny", "allow");  // PR_SCHED_CORE: who shares no core with others takes it from them
 
+  // One's own. Of core dumps no limit is set: of 1, which safe-exec has set, the kernel makes "do not even start the host's handler"
+  // (core(5), fs/coredump.c), and of 0 it does not.
   out.label("prlimit64");
   out.load_argument(0);
-  out.equal(0, "allow", "deny");  // one's own
+  out.equal(0, "", "deny");
+  out.load_argument(1);
+  out.equal(4, "", "allow");  // RLIMIT_CORE
+  out.load_argument(2);
+  out.equal(0, "", "deny");
+  out.load(offsetof(seccomp_data, args) + 8 * 2 + 4);
+  out.equal(0, "allow", "deny");
+
+  out.label("setrlimit");
+  out.load_argument(0);
+  out.equal(4, "deny", "allow");
+
+  // What is allocated behind the end of a file is in no limit of its size (vfs_fallocate of Linux 6.18).
+  out.label("fallocate");
+  out.load_argument(1);
+  out.put(BPF_ALU | BPF_AND | BPF_K, 3);  // FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+  out.equal(1, "unsupported", "allow");
 
   out.label("seccomp");
   out.load_argument(1);
@@ -299,17 +319,18 @@ Assembler::Done build(const Table& table) {
   const auto ranges = ranges_of(table);
   int names = 0;
   emit_search(out, ranges, 0, ranges.size() - 1, names);
+  out.result("kill", SECCOMP_RET_KILL_PROCESS);  // here: a jump goes no farther than 255 instructions
   emit_checks(out);
   out.result("allow", SECCOMP_RET_ALLOW);
   out.result("deny", SECCOMP_RET_ERRNO | EPERM);
   out.result("enosys", SECCOMP_RET_ERRNO | ENOSYS);
+  out.result("unsupported", SECCOMP_RET_ERRNO | EOPNOTSUPP);
   out.result("metadata", SECCOMP_RET_ERRNO | EPERM, "metadata");
   out.result("names", SECCOMP_RET_ERRNO | EOPNOTSUPP, "names");
   out.result("others", SECCOMP_RET_ERRNO | EPERM, "others");
   out.result("generated", SECCOMP_RET_ERRNO | EPERM, "generated");
   out.result("listen", SECCOMP_RET_ERRNO | EPERM, "listen");
   out.result("execve", SECCOMP_RET_ERRNO | EPERM, "execve");
-  out.result("kill", SECCOMP_RET_KILL_PROCESS);
   return out.finish();
 }
 

@@ -1,6 +1,7 @@
 #include "confine/limits.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -12,12 +13,16 @@
 #include <utility>
 
 #include "confine/census.h"
+#include "fd.h"
 
 namespace safe_exec {
 namespace {
 
 constexpr std::int64_t kMiB = 1024 * 1024;
 constexpr std::int64_t kLeastMemoryMib = 8;  // of a cgroup
+constexpr std::uint64_t kPendingSignals = 4096;  // and timers: of a user's all together, of whom others may be
+
+void add_detail(LimitPlan& plan, const char* text) { plan.detail += (plan.detail.empty() ? "" : "; ") + std::string(text); }
 
 // Hard limits of the caller are never raised.
 void add(LimitPlan& plan, __rlimit_resource resource, std::uint64_t soft, std::uint64_t hard) {
@@ -30,6 +35,15 @@ void add_if(LimitPlan& plan, __rlimit_resource resource, std::int64_t value, std
   if (value <= 0) return;
   const auto limit = static_cast<std::uint64_t>(std::min(value, INT64_MAX / unit) * unit);
   add(plan, resource, limit, limit);
+}
+
+// safe-exec has set its own limit of core dumps to 1, which the command inherits, unless it may not: core(5).
+bool starts_core_handler() {
+  rlimit core{};
+  if (::getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 1) return false;
+  const UniqueFd pattern(::open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC));
+  char first = '|';
+  return !pattern || ::read(pattern.get(), &first, 1) != 1 || first == '|';
 }
 
 // kernel.pid_max belongs to the pid namespace since 6.14. Before, writing it would change the whole host.
@@ -142,15 +156,14 @@ LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces
   add_if(plan, RLIMIT_FSIZE, asked.file_mib, kMiB);
   limit_processes(plan, asked.processes, namespaces);
   if (plan.counted && asked.memory_mib > 0) {
-    plan.detail += plan.detail.empty() ? "" : "; ";
-    plan.detail += "of memory that is counted which processes have mapped";
+    add_detail(plan, "of memory that is counted which processes have mapped");
   }
   if (!plan.counted && !plan.cgroup && asked.memory_mib > 0) {
-    plan.detail += plan.detail.empty() ? "" : "; ";
-    plan.detail += "memory is limited for each process and not for all together: /proc does not show them (hidepid, or that of another pid namespace)";
+    add_detail(plan, "memory is limited for each process and not for all together: /proc does not show them (hidepid, or that of another pid namespace)");
     plan.partial = true;
   }
-  add(plan, RLIMIT_CORE, 0, 0);
+  add(plan, RLIMIT_SIGPENDING, kPendingSignals, kPendingSignals);
+  if (starts_core_handler()) add_detail(plan, "a crash starts the host's core handler: the limit of core dumps was 0 already");
   add(plan, RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024);
   add(plan, RLIMIT_MSGQUEUE, 0, 0);
   add(plan, RLIMIT_RTPRIO, 0, 0);

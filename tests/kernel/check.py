@@ -57,15 +57,15 @@ def initramfs(build, path):
 
 
 def boot(kernel, ramfs, parameters):
-    """{(situation, uid): (result, doctor)}, and {case: lines} of cgroups.py"""
+    """{(situation, uid): (result, doctor, whether the host's core handler ran)}, and {case: lines} of cgroups.py"""
     # By software: a machine inside of a machine may have no virtualization, or one that hangs. Its clock counts its own
     # instructions and waits for nothing, so that no limit of time depends on how busy this host is.
     argv = ["qemu-system-x86_64", "-accel", "tcg", "-icount", "shift=2,sleep=off", "-cpu", "max", "-m", "768", "-nographic", "-no-reboot", "-nic", "none",
             "-kernel", kernel, "-initrd", ramfs, "-append", "console=ttyS0 quiet panic=-1 no_timer_check " + parameters]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
     text = done.stdout.decode("utf-8", "replace").replace("\r", "")
-    if "=== end" not in text:
-        sys.exit("the machine did not come to the end:\n" + text[-4000:])
+    if "=== end" not in text or "no core handler" in text:
+        sys.exit("the machine did not come to the end, or has no core handler:\n" + text[-4000:])
     answers, cases = {}, {}
     for part in text.split("=== ")[1:-1]:
         head, *lines = part.splitlines()
@@ -76,7 +76,7 @@ def boot(kernel, ramfs, parameters):
         objects = [json.loads(line) for line in lines if line.startswith('{"schema"')]
         if len(objects) != 2:
             sys.exit("no two answers for %s: %s" % (head, part[-2000:]))
-        answers[name, int(uid)] = objects
+        answers[name, int(uid)] = objects + ["the core handler ran" in lines]  # some attempts end by a signal that dumps core
     return answers, cases
 
 
@@ -109,13 +109,14 @@ def main():
     bad = 0
     for parameters, abi in (("test_cgroups=1", 2), ("lsm=yama", 0)):
         answers, cases = boot(kernel, ramfs, parameters)
-        for (name, uid), (result, doctor) in answers.items():
+        for (name, uid), (result, doctor, handled) in answers.items():
             lost = (NO_NAMESPACES if name != "plain" else set()) | ({"landlock"} if abi == 0 else set())
             if lost >= NO_NAMESPACES | {"landlock"}:  # nothing is left: refused, with a remedy
                 error = result["error"] or {}
                 found = [] if error.get("code") == "sandbox_unavailable" and error["hint"] and not doctor["healthy"] else [str(error), str(doctor)]
             else:
                 found = problems(result, doctor, lost, NO_NAMESPACE_OPEN if name != "plain" else UNCOUNTED if uid == 0 else set(), abi)
+            found += ["the host's core handler ran"] if handled else []
             bad += bool(found)
             print("%s Linux %s %s, %s, uid %d" % ("FAIL" if found else "ok", doctor["kernel"], parameters, name, uid), *found, sep="\n    ")
         if abi and cases.keys() != cgroups.CASES.keys():

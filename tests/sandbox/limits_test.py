@@ -174,6 +174,22 @@ class Bombs(SandboxTest):
             self.assertEqual(os.path.getsize(out), 1 << 20)
             os.unlink(out)
 
+    def test_what_is_allocated_behind_the_end_of_a_file_counts(self):
+        for layers in self.modes:
+            node = {"path": "/usr/bin/fallocate", "limits": {"file_mib": 1}, "sandbox": {"layers": layers},
+                    "options": {"-n": {}, "-l": {"value": {"text": [1, 20]}, "spelling": "separate"}},
+                    "operands": [{"name": "out", "type": {"path": "create", "within": ["${start_dir}"]}}]}
+            for options, ends in ((["-n"], "unsupported"), ([], "")):
+                _, result = self.run_json(self.policy({"fallocate": node}), ["fallocate"] + options + ["-l", "8388608", "out"])
+                self.assertFalse(result["success"], result)
+                self.assertIn(ends, result["stderr"])
+                if os.path.exists(os.path.join(self.ws, "out")):
+                    self.assertLess(os.stat(os.path.join(self.ws, "out")).st_blocks, 2050)
+                    os.unlink(os.path.join(self.ws, "out"))
+            _, result = self.run_json(self.policy({"fallocate": node}), ["fallocate", "-l", "65536", "out"])
+            self.assertTrue(result["success"], result)
+            os.unlink(os.path.join(self.ws, "out"))
+
     def test_a_program_that_ignores_the_signal_of_a_full_file_is_told_from_others_by_the_file(self):
         for layers in self.modes:
             self.write("ws/out", "", 0o666)

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vector>
@@ -233,6 +234,9 @@ const Attempt kLimits[] = {
     ATTEMPT("lock 16 MiB of memory", void* at = mmap(nullptr, 16 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             return at == MAP_FAILED ? errno : error_of(mlock(at, 16 << 20));),
     ATTEMPT("ask for core dumps", const rlimit l{RLIM_INFINITY, RLIM_INFINITY}; return error_of(setrlimit(RLIMIT_CORE, &l));),
+    ATTEMPT("let a crash start the host's core handler", rlimit l{}; getrlimit(RLIMIT_CORE, &l); if (l.rlim_cur != 1) return 0;
+            l.rlim_cur = 0; return error_of(setrlimit(RLIMIT_CORE, &l));),
+    ATTEMPT("take ten thousand timers", timer_t t{}; for (int i = 0; i < 10000; ++i) { if (timer_create(CLOCK_MONOTONIC, nullptr, &t) < 0) return errno; } return 0;),
     ATTEMPT("raise the limit of processes", const rlimit l{1000000, 1000000}; return error_of(setrlimit(RLIMIT_NPROC, &l));),
     ATTEMPT("real-time scheduling", const sched_param p{1}; return error_of(sched_setscheduler(0, SCHED_FIFO, &p));),
     ATTEMPT("a negative nice value", errno = 0; return nice(-5) == -1 && errno != 0 ? errno : 0;),
