@@ -20,6 +20,7 @@
 #include "resolve.h"
 #include "runtime.h"
 #include "supervise.h"
+#include "trust.h"
 #include "verbs.h"
 
 namespace safe_exec {
@@ -88,8 +89,9 @@ std::vector<Obstacle> namespace_obstacles() {
 
 // Namespaces can be had, mounts in them not.
 std::vector<Obstacle> mount_obstacles() {
-  return {{"an outer sandbox (a Landlock domain forbids mounts) or a security module",
-           "start safe-exec outside of it, or accept the Landlock and seccomp mode"}};
+  const char* const who = filtered() ? "a seccomp filter that is already in force, an outer Landlock domain (it forbids mounts) or a security module"
+                                     : "an outer sandbox (a Landlock domain forbids mounts) or a security module";
+  return {{who, "start safe-exec outside of it, or accept the Landlock and seccomp mode"}};
 }
 
 std::vector<Obstacle> landlock_obstacles() {
@@ -180,6 +182,21 @@ Expected<Outcome> probe(Requirement (*wanted)(Layer)) {
   return execute(plan, {environment, deny_paths});
 }
 
+// Where anybody could have written what is executed, no policy and no program is trusted, however well the sandbox holds.
+Expected<void> trusts_the_system() {
+  for (const char* const path : {"/", "/usr/bin"}) {
+    const auto walked = walk_trusted(path, Owners::root);
+    if (walked || walked.error().sys_errno != 0) continue;
+    Error error;
+    error.code = ErrorCode::policy_untrusted;
+    error.message = describe(walked.error());
+    error.step = "trust";
+    error.hint = "policies and programs below it are refused: let root own it, and nobody else write it";
+    return tl::make_unexpected(std::move(error));
+  }
+  return {};
+}
+
 // What the attempts found open; of a command that did not end well, that.
 std::vector<std::string> found_open(const Outcome& outcome) {
   const auto* exited = std::get_if<Exited>(&outcome.ending);
@@ -198,6 +215,7 @@ Finding examine() {
   Finding finding{probe(by_default), {}};
   const bool refused = !finding.by_default && finding.by_default.error().code == ErrorCode::sandbox_unavailable;
   finding.shown = refused ? probe(if_possible) : finding.by_default;
+  if (auto trusted = trusts_the_system(); finding.by_default && !trusted) finding.by_default = tl::make_unexpected(trusted.error());
   return finding;
 }
 

@@ -242,7 +242,8 @@ std::uint32_t errata_fixed() noexcept {
 
 std::optional<Error> missing() {
   if (abi_in_use() > 0) return std::nullopt;
-  return failed(errno, errno == EOPNOTSUPP ? "Landlock is not enabled in this kernel's boot parameters" : "this kernel offers no Landlock");
+  if (errno == EOPNOTSUPP) return failed(errno, "Landlock is not enabled in this kernel's boot parameters");
+  return failed(errno, errno == ENOSYS ? "this kernel offers no Landlock, or an outer filter hides it" : "Landlock's system calls are refused");
 }
 
 Expected<Ruleset> make_ruleset(const Plan& plan, Network::Kind network, bool around, bool covered) {

@@ -115,7 +115,8 @@ class Presets(unittest.TestCase):
         result, doctor = self.on(bubblewrap, OTHER, first=as_user(OTHER) or ["env"])
         self.assertEqual(result["error"]["code"], "policy_untrusted", result)
         self.assertIn("start safe-exec outside", result["error"]["message"])
-        self.assertTrue(doctor["healthy"] or SANITIZED, doctor)
+        self.assertEqual((doctor["healthy"], doctor["open"]), (False, []), doctor)
+        self.assertEqual((doctor["error"] or {}).get("code"), "policy_untrusted", doctor) if not SANITIZED else None
 
     def test_with_few_descriptors(self):
         self.refused(["prlimit", "--nofile=20:20"], "runtime", "ulimit -n")
