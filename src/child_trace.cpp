@@ -22,6 +22,7 @@ bool is_refusal(long error) {
     case EPERM:
     case EROFS:
     case EBUSY:   // what is mounted over cannot be renamed or removed
+    case EXDEV:   // nor anything from one mount to another
     case ENOENT:  // in a minimal root what is not granted is not there
     case ENOSYS:
     case EOPNOTSUPP:

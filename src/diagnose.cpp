@@ -101,16 +101,35 @@ bool is_granted(const Plan& plan, std::string_view path, PathAccess least = Path
   });
 }
 
+// Through the links on the way, of which the host has no others; what is not there keeps its name.
+std::string physical(const std::string& path) {
+  std::array<char, PATH_MAX> buffer;
+  std::string real = path;
+  while (!real.empty() && ::realpath(real.c_str(), buffer.data()) == nullptr) real.resize(real.rfind('/'));
+  return (real.empty() ? "" : buffer.data()) + path.substr(real.size());
+}
+
 // Whether a mount lies over it: what is there on the host says nothing then.
 bool is_covered(const Plan& plan, const Launch& launch, const std::string& path) {
   if (plan.covered.empty() || !path.starts_with('/') || !launch.wanted.namespaces.mount) return false;
-  std::array<char, PATH_MAX> buffer;  // links on the way; the host has no other ones
-  std::string real = path;
-  while (!real.empty() && ::realpath(real.c_str(), buffer.data()) == nullptr) real.resize(real.rfind('/'));
-  real = (real.empty() ? "" : buffer.data()) + path.substr(real.size());
+  const std::string real = physical(path);
   return std::ranges::any_of(plan.covered, [&](const Covered& covered) {
     return std::ranges::any_of(covered.matches, [&](const Covered::Match& match) { return is_within(real, match.path); });
   });
+}
+
+// Whether it is left out of what is granted around it.
+bool is_left_out(const Plan& plan, const std::string& path) {
+  std::string real = physical(path);
+  for (; real.size() > 1; real.resize(std::max<std::size_t>(real.rfind('/'), 1))) {
+    if (std::ranges::any_of(plan.deny_globs, [&](const std::string& glob) { return glob_matches(glob, real); })) return true;
+  }
+  return false;
+}
+
+// Without mounts a directory that holds what is denied is granted entry by entry, and takes no new ones.
+bool is_beside_denied(const Plan& plan, const Observed& seen) {
+  return seen.names && std::ranges::any_of(plan.covered, [&](const Covered& covered) { return is_within(seen.path, covered.grant.path); });
 }
 
 // ---- what this host says of it, without a sandbox
@@ -154,9 +173,9 @@ std::optional<bool> modes_allow(const Observed& seen) {
 std::string hint_of_filter(const Observed& seen) {
   if (seen.is_socket) return "no socket of this kind is granted (sandbox.network, sandbox.unix_sockets)";
   if (seen.executes) return "no further program may be executed (sandbox.exec)";
-  if (seen.call.find("ch") == 0 || seen.call.find("fch") == 0 || seen.call.find("utime") != std::string::npos ||
+  if (seen.call.find("chmod") < 2 || seen.call.find("chown") < 3 || seen.call.find("utime") != std::string::npos ||
       seen.call.find("xattr") != std::string::npos) {
-    return "metadata may be changed only where the policy grants a write, and in a minimal root";
+    return "metadata may be changed only where the policy grants a write, and in a minimal root; set-user-ID never";
   }
   if (seen.call == "mmap" || seen.call == "mprotect" || seen.call == "memfd_create") {
     return "memory that was written may not be executed (sandbox.syscalls \"jit\" lets it)";
@@ -190,18 +209,43 @@ void judge_read_only(const Plan& plan, const Launch& launch, const Observed& see
 void judge_absent(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
   if (!launch.wanted.namespaces.mount || !seen.is_known()) return;
   if (is_granted(plan, seen.path)) {
-    if (!seen.another || is_absent(seen.path)) return;
-    out.path.clear();
+    if (is_absent(seen.path)) return;
+    const std::string real = physical(seen.path);
+    const bool leads_out = real != seen.path && !is_granted(plan, real) && !is_absent(real);
+    if (!seen.another && !leads_out) return;
+    if (seen.another) out.path.clear();
+    else out.hint = "it leads to " + real + ", which is not granted";
   } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path)) return;  // without a sandbox as well
   if (std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; })) return;
   out.layer = layer_name(Layer::mount_namespace);
-  out.hint = out.path.empty() ? "the other path is not there, or not granted"
-                              : "not granted, so it is not there for the command";
+  if (out.hint.empty()) {
+    out.hint = out.path.empty() ? "the other path is not there, or not granted" : "not granted, so it is not there for the command";
+  }
+}
+
+// What is mounted cannot be moved or removed, nor anything be moved or linked to another mount.
+void judge_mounted(const Launch& launch, const Observed& seen, int error, Blocked& out) {
+  if (!seen.names || (!launch.wanted.namespaces.mount && error == EBUSY)) return;
+  out.layer = layer_name(launch.wanted.namespaces.mount ? Layer::mount_namespace : Layer::landlock);
+  if (error == EXDEV) out.path.clear();
+  out.hint = error == EBUSY ? "the sandbox keeps it where it is: the policy names it (read_only, deny_paths), or it is granted itself"
+                            : "not moved or linked from one grant to another; a copy can be made";
 }
 
 // EACCES, of a path.
 void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
   const std::optional<bool> allowed = modes_allow(seen);
+  if (allowed == true && !launch.wanted.namespaces.mount && (is_left_out(plan, seen.path) || is_beside_denied(plan, seen))) {
+    out.layer = layer_name(Layer::deny_paths);
+    out.hint = is_left_out(plan, seen.path) ? "deny_paths of the policy matches it"
+                                            : "deny_paths match something beside it: without a mount namespace nothing is made or removed there";
+    return;
+  }
+  if (allowed == true && seen.looks && (seen.asks & X_OK) != 0 && launch.wanted.namespaces.mount) {
+    out.layer = layer_name(Layer::mount_namespace);
+    out.hint = "mounted without execution: the policy grants none of it (sandbox.exec)";
+    return;
+  }
   const bool by_mode = allowed == false || seen.looks || !launch.wanted.landlock;
   out.layer = by_mode ? "file_permissions" : std::string(layer_name(Layer::landlock));
   if (by_mode) {
@@ -232,8 +276,10 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
   std::copy(std::begin(refused.arguments), std::end(refused.arguments), about.args);
   const std::uint32_t verdict = filter_verdict(launch.filter, about);
   if (refused.error_number == ENOSYS && seen.call == "clone3") return out;  // libc goes on with clone(2)
+  if (refused.error_number == EACCES && seen.call == "ioctl") return out;  // whether a device is a terminal: Landlock lets nobody ask
   const auto as_the_filter = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(refused.error_number);
-  if (!launch.filter.empty() && verdict == as_the_filter) {
+  const bool by_mode_filter = !launch.mode_filter.empty() && filter_verdict(launch.mode_filter, about) == as_the_filter;
+  if ((!launch.filter.empty() && verdict == as_the_filter) || by_mode_filter) {
     out.layer = layer_name(Layer::seccomp);
     out.hint = hint_of_filter(seen);
     return out;
@@ -246,6 +292,8 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
   switch (refused.error_number) {
     case EROFS: judge_read_only(plan, launch, seen, out); return out;
     case ENOENT: judge_absent(plan, launch, seen, out); return out;
+    case EBUSY:
+    case EXDEV: judge_mounted(launch, seen, refused.error_number, out); return out;
     case EACCES:
     case EPERM: break;
     default: return out;
@@ -268,10 +316,6 @@ bool same(const Blocked& a, const Blocked& b) {
   return a.layer == b.layer && a.call == b.call && a.path == b.path && a.error == b.error;
 }
 
-bool says(const Captured& captured, std::string_view text) {
-  return captured.head.find(text) != std::string::npos || captured.tail.find(text) != std::string::npos;
-}
-
 // Whether it names this file: not as a part of a longer name.
 bool names_file(const std::string& text, std::string_view file) {
   const auto ends = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos; };
@@ -282,12 +326,25 @@ bool names_file(const std::string& text, std::string_view file) {
   return false;
 }
 
+// As strerror(3) has it, in whatever case (Go's are small), or by its name (node's).
+bool says(const std::string& text, int error) {
+  const auto same_letter = [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); };
+  const std::string_view words = ::strerrordesc_np(error);
+  return std::ranges::search(text, words, same_letter).size() > 0 || names_file(text, ::strerrorname_np(error));
+}
+
+bool says(const Captured& captured, int error) { return says(captured.head, error) || says(captured.tail, error); }
+
+void add_once(std::vector<Blocked>& list, Blocked one) {
+  if (std::ranges::none_of(list, [&](const Blocked& known) { return same(known, one); })) list.push_back(std::move(one));
+}
+
 // A file that is covered is a device to the command, and a directory an empty one: what it says of that tells no cause.
 void conclude_covered(const Covered& covered, const Outcome& outcome, std::vector<Blocked>& blocked) {
   for (const Covered::Match& match : covered.matches) {
     const std::string_view file = std::string_view(match.path).substr(match.path.rfind('/') + 1);
     if (blocked.size() == kMaxBlocked || (!names_file(outcome.err.head, file) && !names_file(outcome.err.tail, file))) continue;
-    blocked.push_back({std::string(layer_name(Layer::deny_paths)), "", match.path, "",
+    add_once(blocked, {std::string(layer_name(Layer::deny_paths)), "", match.path, "",
                        "deny_paths of the policy protects it: do without it, or leave it out", false});
   }
 }
@@ -299,8 +356,8 @@ std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, std
   for (auto one = refused.rbegin(); one != refused.rend(); ++one) {  // the last ones are the nearest to the failure
     Blocked blocked = judge(plan, launch, *one);
     if (blocked.layer.empty()) continue;
-    auto& list = one->error_number == ENOENT || one->error_number == ENOSYS ? absent : found;
-    if (std::ranges::none_of(list, [&](const Blocked& known) { return same(known, blocked); })) list.push_back(std::move(blocked));
+    constexpr int kMild[] = {ENOENT, ENOSYS, EXDEV};  // many programs do without
+    add_once(std::ranges::find(kMild, one->error_number) != std::end(kMild) ? absent : found, std::move(blocked));
   }
   std::ranges::move(absent, std::back_inserter(found));
   if (found.size() > kMaxBlocked) found.erase(found.begin() + kMaxBlocked, found.end());
@@ -310,9 +367,10 @@ std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, std
 std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) {
   if (const auto* signaled = std::get_if<Signaled>(&outcome.ending); signaled != nullptr && signaled->number == SIGSYS) {
     return {{std::string(layer_name(Layer::seccomp)), "", "", "SIGSYS",
-             "a system call of another architecture ends the command", true}};
+             "a system call of another architecture ends the command", false}};
   }
-  if (is_success(plan, outcome.ending) || std::get_if<Exited>(&outcome.ending) == nullptr) return {};
+  const bool ended_itself = std::holds_alternative<Exited>(outcome.ending) || std::holds_alternative<Signaled>(outcome.ending);
+  if (is_success(plan, outcome.ending) || !ended_itself) return {};
   const std::string more = plan.repeatable ? "; --diagnose says which call, and on what" : "";
   const bool landlock = holds(outcome, Layer::landlock);
   const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
@@ -325,7 +383,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   std::vector<Blocked> blocked;
   for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
   for (const auto& [error, one] : known) {
-    if (says(outcome.err, ::strerrordesc_np(error))) blocked.push_back(one);
+    if (says(outcome.err, error)) blocked.push_back(one);
   }
   return blocked;
 }

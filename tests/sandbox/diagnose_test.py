@@ -64,6 +64,24 @@ class Diagnose(SandboxTest):
             named = [(one["layer"], one["call"], one["errno"]) for one in found]
             self.assertEqual(named, [("deny_paths", call, error)] if error else [], (script, result))
 
+    def test_what_only_the_sandbox_makes_so_is_its_own_doing(self):
+        os.chmod(self.file, 0o755)
+        link = os.path.join(self.ws, "link")
+        os.symlink(self.secret, link)
+        grants = {"exec": ["/usr/bin/chmod", "/usr/bin/cat", "/usr/bin/ln"], "write": [self.ws], "read": ["/usr/lib", "/usr/bin"]}
+        for script, expected in (("[ -x %s ] || exit 1" % self.file, ("mount_namespace", "faccessat2", self.file, "EACCES")),
+                                 ("chmod u+s " + self.file, ("seccomp", "fchmodat", self.file, "EPERM")),
+                                 ("cat " + link, ("mount_namespace", "openat", link, "ENOENT")),
+                                 ("ln /usr/bin/cat " + self.ws, ("mount_namespace", "linkat", None, "EXDEV"))):
+            self.assertIn(expected, self.blocked(script, **grants))
+        self.write("ws/.env", "SECRET=1\n")
+        node = dict(SHELL, repeatable=True, sandbox={"write": [self.ws], "layers": NO_NAMESPACES})
+        policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]})
+        for script, hint in (("read x < .env", "matches it"), ("echo > new", "beside it")):
+            _, result = self.run_json(policy, ["dash", "-c", script], "--diagnose")
+            found = [one for one in result["sandbox"]["blocked"] if one["path"] == os.path.join(self.ws, script.split()[-1])]
+            self.assertEqual([(one["layer"], hint in one["hint"]) for one in found], [("deny_paths", True)], result)
+
     def test_a_files_own_mode_is_not_blamed_on_a_layer(self):
         os.chmod(self.file, 0)
         found = self.blocked("cat " + self.file)
@@ -150,6 +168,10 @@ class Diagnose(SandboxTest):
         result = self.run_it("cat " + self.secret, layers=NO_NAMESPACES)
         self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("landlock", "EACCES")])
         self.assertEqual(self.run_it("exit 1")["sandbox"]["blocked"], [])
+        for said, name in (("open x: permission denied", "EACCES"), ("Error: EPERM: x", "EPERM"), ("xEPERMx", None), ("Read-only file system", "EROFS")):
+            for end in ("exit 1", "kill -ABRT $$"):
+                result = self.run_it("echo '%s' >&2; %s" % (said, end))
+                self.assertEqual([one["errno"] for one in result["sandbox"]["blocked"]], [name] if name else [], result)
 
     def test_a_time_limit_holds_in_the_second_run(self):
         result = self.run_it("cat %s; kill -STOP $$; while :; do :; done" % self.secret, "--diagnose", "--timeout", "400ms")
