@@ -91,6 +91,10 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   return seen;
 }
 
+bool is_done_without(const Observed& seen) {
+  return !seen.writes && std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; });
+}
+
 bool is_granted(const Plan& plan, std::string_view path, PathAccess least = PathAccess::stat) {
   return std::ranges::any_of(plan.grants, [&](const Grant& grant) {
     if (grant.access < least) return false;
@@ -216,7 +220,7 @@ void judge_absent(const Plan& plan, const Launch& launch, const Observed& seen, 
     if (seen.another) out.path.clear();
     else out.hint = "it leads to " + real + ", which is not granted";
   } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path)) return;  // without a sandbox as well
-  if (std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; })) return;
+  if (is_done_without(seen)) return;
   out.layer = layer_name(Layer::mount_namespace);
   if (out.hint.empty()) {
     out.hint = out.path.empty() ? "the other path is not there, or not granted" : "not granted, so it is not there for the command";
@@ -295,6 +299,8 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     case EBUSY:
     case EXDEV: judge_mounted(launch, seen, refused.error_number, out); return out;
     case EACCES:
+      if (is_done_without(seen)) return out;
+      break;
     case EPERM: break;
     default: return out;
   }
@@ -374,7 +380,9 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   const std::string more = plan.repeatable ? "; --diagnose says which call, and on what" : "";
   const bool landlock = holds(outcome, Layer::landlock);
   const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
-  const std::array<std::pair<int, Blocked>, 4> known{{
+  const std::array<std::pair<int, Blocked>, 6> known{{
+      {EAGAIN, {std::string(layer_name(Layer::limits)), "", "", "EAGAIN", "limits.processes may have been reached", false}},
+      {ENOMEM, {std::string(layer_name(Layer::limits)), "", "", "ENOMEM", "limits.memory_mib or data_mib may have been reached", false}},
       {EFBIG, {std::string(layer_name(Layer::limits)), "", "", "EFBIG", "a file may not become larger than limits.file_mib" + more, false}},
       {EACCES, {files, "", "", "EACCES", "the policy grants no such access to the file, or its own mode does not" + more, false}},
       {EPERM, {std::string(layer_name(Layer::seccomp)), "", "", "EPERM", "the system call filter, or a missing capability, refuses it" + more, false}},

@@ -168,7 +168,8 @@ class Diagnose(SandboxTest):
         result = self.run_it("cat " + self.secret, layers=NO_NAMESPACES)
         self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("landlock", "EACCES")])
         self.assertEqual(self.run_it("exit 1")["sandbox"]["blocked"], [])
-        for said, name in (("open x: permission denied", "EACCES"), ("Error: EPERM: x", "EPERM"), ("xEPERMx", None), ("Read-only file system", "EROFS")):
+        for said, name in (("open x: permission denied", "EACCES"), ("Error: EPERM: x", "EPERM"), ("xEPERMx", None), ("Read-only file system", "EROFS"),
+                           ("Cannot fork: Resource temporarily unavailable", "EAGAIN"), ("mmap: Cannot allocate memory", "ENOMEM")):
             for end in ("exit 1", "kill -ABRT $$"):
                 result = self.run_it("echo '%s' >&2; %s" % (said, end))
                 self.assertEqual([one["errno"] for one in result["sandbox"]["blocked"]], [name] if name else [], result)
