@@ -204,6 +204,12 @@ TEST_CASE("policy: a pattern is compiled only when everything is loaded") {
   CHECK_FALSE(load({{"/p/policy.json", text}}, kEverything).has_value());
 }
 
+TEST_CASE("policy: examples are read only when everything is loaded") {
+  const std::string text = R"({"version": 1, "commands": {"a": {"path": "/bin/x", "examples": {"allow": [7]}}}})";
+  CHECK(load({{"/p/policy.json", text}}, {false, "a"}).has_value());
+  CHECK_FALSE(load({{"/p/policy.json", text}}, kEverything).has_value());
+}
+
 TEST_CASE("policy: one path for two commands is seen only when everything is loaded") {
   const std::string text = R"({"version": 1, "commands": {"a": {"path": "/bin/x"}, "b": {"path": "/bin/x"}}})";
   CHECK(load({{"/p/policy.json", text}}, {false, "a"}).has_value());
