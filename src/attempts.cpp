@@ -55,12 +55,12 @@ bool has_descriptors() {
   return false;
 }
 
-// A crash is told to the host's core handler unless the limit is 1, and nobody may set another.
+// Whatever setrlimit(2) says: it may only look as if it were done.
 bool dumps_core() {
+  constexpr rlimit kAll{RLIM_INFINITY, RLIM_INFINITY};
+  (void)::setrlimit(RLIMIT_CORE, &kAll);
   rlimit limit{};
-  const bool none = ::getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max <= 1;
-  const rlimit other{0, limit.rlim_max};
-  return !none || ::setrlimit(RLIMIT_CORE, &other) == 0;
+  return ::getrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_max > 1;
 }
 
 // In a process namespace of its own the number may be this process's, or its parent's.

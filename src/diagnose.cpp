@@ -31,8 +31,9 @@ namespace {
 
 constexpr std::size_t kMaxBlocked = 20;
 // Files that every program looks for and does without.
-constexpr std::array<Name, 6> kOftenAbsent{"/etc/ld.so.preload", "glibc-hwcaps", "/locale/", "/gconv/",
-                                           "/etc/selinux", "/sys/fs/selinux"};
+constexpr std::array<Name, 6> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/locale/", "/usr/share/locale/",
+                                           "/usr/share/locale-langpack/", "/etc/selinux", "/sys/fs/selinux"};
+constexpr std::array<Name, 2> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/"};
 
 bool holds(const Outcome& outcome, Layer layer) {
   const auto found = std::ranges::find(outcome.layers, layer, &LayerStatus::layer);
@@ -92,7 +93,8 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
 }
 
 bool is_done_without(const Observed& seen) {
-  return !seen.writes && std::ranges::any_of(kOftenAbsent, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; });
+  return !seen.writes && (std::ranges::any_of(kOftenAbsent, [&](std::string_view begin) { return seen.path.starts_with(begin); }) ||
+                          std::ranges::any_of(kOftenAbsentBelow, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; }));
 }
 
 bool is_granted(const Plan& plan, std::string_view path, PathAccess least = PathAccess::stat) {
@@ -233,7 +235,7 @@ void judge_mounted(const Launch& launch, const Observed& seen, int error, Blocke
   out.layer = layer_name(launch.wanted.namespaces.mount ? Layer::mount_namespace : Layer::landlock);
   if (error == EXDEV) out.path.clear();
   out.hint = error == EBUSY ? "the sandbox keeps it where it is: the policy names it (read_only, deny_paths), or it is granted itself"
-                            : "not moved or linked from one grant to another; a copy can be made";
+                            : "nothing is moved or linked from one grant to another, nor to another file system; a copy can be made";
 }
 
 // EACCES, of a path.
@@ -390,7 +392,10 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   }};
   std::vector<Blocked> blocked;
   for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
+  const bool limited = holds(outcome, Layer::limits);
   for (const auto& [error, one] : known) {
+    const bool absent = (error == EAGAIN && plan.limits.processes <= 0) || (error == ENOMEM && plan.limits.memory_mib <= 0 && plan.limits.data() <= 0);
+    if (one.layer == layer_name(Layer::limits) && (!limited || absent)) continue;
     if (says(outcome.err, error)) blocked.push_back(one);
   }
   return blocked;

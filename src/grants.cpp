@@ -376,9 +376,9 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
     const std::size_t slash = grant.path.rfind('/');
     seen = walker.look(grant, grant.parent.get(), slash == 0 ? "/" : grant.path.substr(0, slash));
     if (seen == DenyWalker::Seen::split) return replaced_under_covers(walker, grant, plan, problem);
-  } else if (grant.directory) {
-    seen = walker.look(grant, grant.fd.get(), grant.path);
   }
+  // Also where its directory has been looked through, for there it may have been left out by its name.
+  if (grant.directory && seen == DenyWalker::Seen::clean) seen = walker.look(grant, grant.fd.get(), grant.path);
   std::vector<Grant> made = walker.take();
   switch (seen) {
     case DenyWalker::Seen::clean: result.push_back(std::move(grant)); return true;

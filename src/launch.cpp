@@ -164,6 +164,7 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   choice.metadata = writes(plan) && minimal_root;
   choice.names = minimal_root;
   choice.others = launch.wanted.namespaces.pid;
+  choice.core = launch.told_of_crashes != '|';
   if (writes(plan) && !minimal_root) {
     launch.weaker.emplace_back("chmod, chown, utimes and xattr calls are refused");
     if (!choice.generated) launch.weaker.emplace_back("what is written to files can be mapped as code");
@@ -304,7 +305,7 @@ Expected<void> set_created(const Plan& plan, Launch& launch) {
 
 void set_limits(const Plan& plan, Launch& launch) {
   const Namespaces& namespaces = launch.wanted.namespaces;
-  launch.limits = launch.wanted.limits ? plan_limits(plan.limits, namespaces, std::move(launch.limits.cgroup)) : plan_descriptors(0);
+  launch.limits = launch.wanted.limits ? plan_limits(plan.limits, namespaces, std::move(launch.limits.cgroup), launch.told_of_crashes) : plan_descriptors(0);
   ChildPlan& child = launch.child;
   child.limits = launch.limits.limits.data();
   child.limit_count = launch.limits.limits.size();
@@ -376,6 +377,7 @@ Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& w
   child.outlives = !wanted.namespaces.pid || child.cgroup_fd > 0 || creates(plan);
   if (const auto done = open_reports(*launch); !done) return tl::unexpected(done.error());
   if (const auto done = open_observation(plan, *launch); !done) return tl::unexpected(done.error());
+  launch->told_of_crashes = told_of_crashes();
   if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
   if (const auto done = start_reaper_of(*launch); !done) return tl::unexpected(done.error());
   return launch;

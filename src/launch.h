@@ -51,6 +51,7 @@ struct Launch {
   LimitPlan limits;
   Pipe out, err, in, report, lifeline, turn, observed;
   UniqueFd input, proc;  // the command's stdin where it is no pipe; /proc for the sweep
+  char told_of_crashes = '|';  // confine/limits.h
   std::vector<sock_filter> filter;
   sock_fprog program{};
   std::vector<sock_filter> mode_filter;

@@ -508,8 +508,8 @@ Expected<void> prepare_process() {
   }
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) open_missing(fd);
   (void)::prctl(PR_SET_DUMPABLE, 0);
-  // Of a crash the host's core handler (kernel.core_pattern with a '|') is told unless the limit is 1: core(5), fs/coredump.c. Set
-  // here, since the command's filter lets nobody change it.
+  // A crash starts the host's core handler (kernel.core_pattern with a '|') unless the limit is 1: core(5), fs/coredump.c. Set here,
+  // since the command's filter may let nobody change it.
   const rlimit core{1, 1};
   (void)::setrlimit(RLIMIT_CORE, &core);
   rlimit files{};  // a grant is a descriptor, and there may be thousands; plan_limits sets the command's own

@@ -231,25 +231,26 @@ void emit_checks(Assembler& out) {
   out.equal(35, "deny");           // PR_SET_MM
   out.equal(62, "deny", "allow");  // PR_SCHED_CORE: who shares no core with others takes it from them
 
-  // One's own. Of core dumps no limit is set: of 1, which safe-exec has set, the kernel makes "do not even start the host's handler"
-  // (core(5), fs/coredump.c), and of 0 it does not.
+  // One's own. Where a crash is told to a handler of the host's the limit of core dumps stays 1, which keeps it from that, as 0 does
+  // not (core(5), fs/coredump.c). Who sets another is answered as if it were done: gpg ends itself where it is refused.
   out.label("prlimit64");
   out.load_argument(0);
   out.equal(0, "", "deny");
   out.load_argument(1);
   out.equal(4, "", "allow");  // RLIMIT_CORE
   out.load_argument(2);
-  out.equal(0, "", "deny");
+  out.equal(0, "", "core");
   out.load(offsetof(seccomp_data, args) + 8 * 2 + 4);
-  out.equal(0, "allow", "deny");
+  out.equal(0, "allow", "core");
 
   out.label("setrlimit");
   out.load_argument(0);
-  out.equal(4, "deny", "allow");
+  out.equal(4, "core", "allow");
 
-  // What is allocated behind the end of a file is in no limit of its size (vfs_fallocate of Linux 6.18).
+  // What is allocated behind the end of a file, or moves it, is in no limit of its size (vfs_fallocate, ext4 of Linux 6.18).
   out.label("fallocate");
   out.load_argument(1);
+  out.any_bit(0x20, "unsupported", "");   // FALLOC_FL_INSERT_RANGE
   out.put(BPF_ALU | BPF_AND | BPF_K, 3);  // FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
   out.equal(1, "unsupported", "allow");
 
@@ -325,6 +326,7 @@ Assembler::Done build(const Table& table) {
   out.result("deny", SECCOMP_RET_ERRNO | EPERM);
   out.result("enosys", SECCOMP_RET_ERRNO | ENOSYS);
   out.result("unsupported", SECCOMP_RET_ERRNO | EOPNOTSUPP);
+  out.result("core", SECCOMP_RET_ERRNO, "core");
   out.result("metadata", SECCOMP_RET_ERRNO | EPERM, "metadata");
   out.result("names", SECCOMP_RET_ERRNO | EOPNOTSUPP, "names");
   out.result("others", SECCOMP_RET_ERRNO | EPERM, "others");

@@ -81,6 +81,7 @@ void Census::read_children(const std::string& path, std::size_t parent) {
         pid = pid * 10 + (c - '0');
       } else if (pid > 0) {
         if (members_.size() < kMaxMembers) members_.push_back({.memory = {.pid = pid}, .parent = parent});
+        else unseen_ = E2BIG;
         pid = 0;
       }
     }
@@ -91,7 +92,9 @@ void Census::read_children(const std::string& path, std::size_t parent) {
 void Census::add_children_of(pid_t pid, std::size_t parent) {
   const std::string task = std::to_string(pid) + "/task";
   UniqueFd fd = open_below(task, O_DIRECTORY);
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd ? ::fdopendir(fd.release()) : nullptr, ::closedir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd ? ::fdopendir(fd.get()) : nullptr, ::closedir);
+  if (directory) (void)fd.release();  // fdopendir(3): the stream owns it now
+  else if (fd) unseen_ = errno;
   while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
     if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
     if (pid != root_) ++members_[parent].tasks;

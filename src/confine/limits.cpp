@@ -37,15 +37,6 @@ void add_if(LimitPlan& plan, __rlimit_resource resource, std::int64_t value, std
   add(plan, resource, limit, limit);
 }
 
-// safe-exec has set its own limit of core dumps to 1, which the command inherits, unless it may not: core(5).
-bool starts_core_handler() {
-  rlimit core{};
-  if (::getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 1) return false;
-  const UniqueFd pattern(::open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC));
-  char first = '|';
-  return !pattern || ::read(pattern.get(), &first, 1) != 1 || first == '|';
-}
-
 // kernel.pid_max belongs to the pid namespace since 6.14. Before, writing it would change the whole host.
 bool own_pid_max() {
   utsname system{};
@@ -127,6 +118,12 @@ std::string unbound_processes(const LimitPlan& plan) {
   return "processes are counted and killed, not refused: RLIMIT_NPROC does not bind root";
 }
 
+char told_of_crashes() {
+  const UniqueFd pattern(::open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC));
+  char first = '|';
+  return pattern && ::read(pattern.get(), &first, 1) == 1 ? first : '|';
+}
+
 LimitPlan plan_descriptors(std::int64_t open_files) {
   LimitPlan plan;
   add_if(plan, RLIMIT_NOFILE, open_files, 1);
@@ -146,7 +143,7 @@ std::optional<Cgroup> make_cgroup(const Plan& plan, const Namespaces& namespaces
   return Cgroup::make({asked.memory_mib > 0 ? memory_mib * kMiB : 0, asked.processes});
 }
 
-LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces, std::optional<Cgroup> cgroup) {
+LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces, std::optional<Cgroup> cgroup, char told) {
   LimitPlan plan = plan_descriptors(asked.open_files);
   limit_time(plan, asked.cpu_s);
   plan.cgroup = std::move(cgroup);
@@ -163,7 +160,10 @@ LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces
     plan.partial = true;
   }
   add(plan, RLIMIT_SIGPENDING, kPendingSignals, kPendingSignals);
-  if (starts_core_handler()) add_detail(plan, "a crash starts the host's core handler: the limit of core dumps was 0 already");
+  rlimit core{};  // safe-exec has set its own to 1, which the command inherits, unless it may not
+  const bool one = ::getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 1;
+  if (told == '@') add_detail(plan, "a crash is told to the host's socket for core dumps, whatever the limit");
+  if (told == '|' && !one) add_detail(plan, "a crash starts the host's core handler: the limit of core dumps was 0 already");
   add(plan, RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024);
   add(plan, RLIMIT_MSGQUEUE, 0, 0);
   add(plan, RLIMIT_RTPRIO, 0, 0);

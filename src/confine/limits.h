@@ -24,6 +24,10 @@ struct LimitPlan {
   std::optional<Cgroup> cgroup;   // limits memory and processes of the whole tree
 };
 
+// Who is told when the command crashes: the first byte of kernel.core_pattern. '|': a handler, unless the limit of core dumps is 1
+// (core(5)); '@': a socket (Linux 6.16), whatever the limit. What cannot be read counts as a handler.
+[[nodiscard]] char told_of_crashes();
+
 // The limit of descriptors alone, which is set even where no other is: 0 for none of the policy's.
 [[nodiscard]] LimitPlan plan_descriptors(std::int64_t open_files);
 // What to say where the kernel refuses no process.
@@ -31,6 +35,7 @@ struct LimitPlan {
 // The cgroup that the command is to be born in; nullopt: there is none. It is looked for only where without it something
 // would hold in part, or the policy demands the limits: making one costs more than the rest of a start.
 [[nodiscard]] std::optional<Cgroup> make_cgroup(const Plan& plan, const Namespaces& namespaces);
-[[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces, std::optional<Cgroup> cgroup);
+// told: told_of_crashes().
+[[nodiscard]] LimitPlan plan_limits(const EffectiveLimits& asked, const Namespaces& namespaces, std::optional<Cgroup> cgroup, char told);
 
 }  // namespace safe_exec

@@ -22,6 +22,7 @@ std::uint32_t patched(Patch patch, const FilterChoice& choice) {
     case Patch::execve: return choice.execve ? SECCOMP_RET_ALLOW : refuse;
     case Patch::generated: return choice.generated ? SECCOMP_RET_ALLOW : refuse;
     case Patch::listen: return choice.listen ? SECCOMP_RET_ALLOW : refuse;
+    case Patch::core: return choice.core ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO;  // 0: done
     case Patch::families: return choice.families;
     case Patch::tcp_families: return choice.tcp_families;
     case Patch::magic_low: return static_cast<std::uint32_t>(choice.magic);

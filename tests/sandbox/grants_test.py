@@ -336,6 +336,18 @@ class Covered(SandboxTest):
                         with open(os.path.join(self.ws, name, "new" if kind == "dir" else ".").removesuffix("/.")) as f:
                             self.assertEqual(f.read(), "new\n")
 
+    def test_what_is_replaced_is_looked_through_though_the_walk_leaves_out_its_name(self):
+        for layers in ({}, NO_NAMESPACES):
+            self.plant()
+            self.write("ws/node_modules/.env", "hunter2\n")
+            node = dict(SHELL, operands=[{"name": "d", "type": {"path": "replace", "within": ["${start_dir}"], "kind": "dir"}}],
+                        sandbox={"layers": dict(layers, deny_paths="require")})
+            policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/node_modules/.env"], "deny_walk": {"leave_out": ["node_modules"]}})
+            _, result = self.run_json(policy, ["dash", "-c", 'cd "$0" && read x < .env; echo "$x"; echo evil >> .env', "node_modules"])
+            self.assertNotIn("hunter2", result["stdout"])
+            with open(os.path.join(self.ws, "node_modules/.env")) as f:
+                self.assertEqual(f.read(), "hunter2\n", result)
+
     def test_what_is_only_read_stays_closed_below_a_tmp_of_the_commands_own(self):
         # Landlock's rule for that /tmp holds for what is mounted below it too.
         with tempfile.TemporaryDirectory(prefix="safe-exec-test-", dir="/tmp") as ws:

@@ -190,6 +190,17 @@ class Bombs(SandboxTest):
             self.assertTrue(result["success"], result)
             os.unlink(os.path.join(self.ws, "out"))
 
+    def test_a_file_does_not_grow_by_what_is_inserted(self):
+        script = ("import ctypes, os; libc = ctypes.CDLL(None, use_errno=True); fd = os.open('out', os.O_RDWR); os.write(fd, b'x' * 524288)\n"
+                  "insert = lambda: libc.fallocate(fd, 32, ctypes.c_long(0), ctypes.c_long(4096))\n"
+                  "while insert() == 0 and os.fstat(fd).st_size < 8 << 20: pass\nprint(os.strerror(ctypes.get_errno()), os.fstat(fd).st_size)")
+        for layers in self.modes:
+            self.write("ws/out", "", 0o666)
+            node = {"path": "/usr/bin/python3", "limits": {"file_mib": 1}, "options": {"-c": {"value": {"text": [0, 4000], "multiline": True}, "spelling": "separate"}},
+                    "sandbox": {"layers": layers, "read": ["/usr"], "write": [self.ws]}}
+            _, result = self.run_json(self.policy({"python3": node}), ["python3", "-c", script])
+            self.assertEqual(result["stdout"], "Operation not supported 524288\n", result)
+
     def test_a_program_that_ignores_the_signal_of_a_full_file_is_told_from_others_by_the_file(self):
         for layers in self.modes:
             self.write("ws/out", "", 0o666)

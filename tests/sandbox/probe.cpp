@@ -233,9 +233,11 @@ const Attempt kLimits[] = {
             for (int i = 0; i < 128; ++i) { if (write(fd, block, sizeof block) < 0) return errno; } unlink((w.outside + "/filler").c_str()); return 0;),
     ATTEMPT("lock 16 MiB of memory", void* at = mmap(nullptr, 16 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             return at == MAP_FAILED ? errno : error_of(mlock(at, 16 << 20));),
-    ATTEMPT("ask for core dumps", const rlimit l{RLIM_INFINITY, RLIM_INFINITY}; return error_of(setrlimit(RLIMIT_CORE, &l));),
-    ATTEMPT("let a crash start the host's core handler", rlimit l{}; getrlimit(RLIMIT_CORE, &l); if (l.rlim_cur != 1) return 0;
-            l.rlim_cur = 0; return error_of(setrlimit(RLIMIT_CORE, &l));),
+    ATTEMPT("ask for core dumps", rlimit l{RLIM_INFINITY, RLIM_INFINITY}; if (setrlimit(RLIMIT_CORE, &l) < 0) return errno;
+            getrlimit(RLIMIT_CORE, &l); return l.rlim_cur > 1 ? 0 : EPERM;),
+    ATTEMPT("have a crash told to the host's core handler", const pid_t pid = fork();
+            if (pid == 0) { const rlimit none{}; setrlimit(RLIMIT_CORE, &none); signal(SIGABRT, SIG_DFL); abort(); }
+            int status = 0; waitpid(pid, &status, 0); return WIFSIGNALED(status) && WCOREDUMP(status) ? 0 : EPERM;),
     ATTEMPT("take ten thousand timers", timer_t t{}; for (int i = 0; i < 10000; ++i) { if (timer_create(CLOCK_MONOTONIC, nullptr, &t) < 0) return errno; } return 0;),
     ATTEMPT("raise the limit of processes", const rlimit l{1000000, 1000000}; return error_of(setrlimit(RLIMIT_NPROC, &l));),
     ATTEMPT("real-time scheduling", const sched_param p{1}; return error_of(sched_setscheduler(0, SCHED_FIFO, &p));),

@@ -96,7 +96,9 @@ int raises_a_limit() {
     rlimit now{};
     if (getrlimit(static_cast<__rlimit_resource>(resource), &now) < 0 || now.rlim_max == RLIM_INFINITY) continue;
     const rlimit more{now.rlim_max + 1, now.rlim_max + 1};
-    if (setrlimit(static_cast<__rlimit_resource>(resource), &more) == 0) return 0;
+    rlimit then{};
+    if (setrlimit(static_cast<__rlimit_resource>(resource), &more) < 0) continue;
+    if (getrlimit(static_cast<__rlimit_resource>(resource), &then) < 0 || then.rlim_max > now.rlim_max) return 0;  // not only said so
   }
   return EPERM;
 }
