@@ -70,6 +70,10 @@ UniqueFd open_beneath(int directory, const std::string& path, std::uint64_t flag
   }
 }
 
+UniqueFd open_physical(const std::string& path, std::uint64_t flags) noexcept {
+  return open_beneath(AT_FDCWD, path, flags, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
 std::optional<std::string> path_of(int fd) {
   struct stat opened {};
   if (::fstat(fd, &opened) != 0) return std::nullopt;

@@ -32,6 +32,9 @@ inline constexpr int kMaxLinks = 40;  // as the kernel's own bound, path_resolut
 [[nodiscard]] UniqueFd open_beneath(int directory, const std::string& path, std::uint64_t flags,
                                     std::uint64_t resolve) noexcept;
 
+// By an absolute name that has no links on its way, as path_of gives it; what has become a link since is ELOOP.
+[[nodiscard]] UniqueFd open_physical(const std::string& path, std::uint64_t flags) noexcept;
+
 // The absolute name of an open file. nullopt when it has none (deleted, outside of the root, no /proc) or when the
 // name does not lead back to the same inode.
 [[nodiscard]] std::optional<std::string> path_of(int fd);

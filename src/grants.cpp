@@ -79,6 +79,7 @@ class DenyWalker {
   }
 
   [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] bool refused() const { return refused_; }
   // Where nothing was looked for, for people.
   [[nodiscard]] std::string unseen() const {
     std::string text;
@@ -108,18 +109,27 @@ class DenyWalker {
     return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
   }
 
-  enum class Seen : std::uint8_t { clean, split, closed, failed };  // closed: cannot be listed, but be gone through
+  // closed: cannot be listed, but be gone through. withheld: nor is it granted, since who makes it so must not gain by it.
+  enum class Seen : std::uint8_t { clean, split, closed, withheld, failed };
 
   // Looks below a granted directory; when something below it is denied, grants around that are put in around_.
   [[nodiscard]] Seen look(const Grant& grant, int fd, const std::string& path) {
     grant_ = &grant;
     base_ = path.size();
     matches_.clear();
+    around_.clear();
+    refused_ = false;
+    if (!spent_) problem_.clear();
     coverable_ = grant.access > PathAccess::read || in_own_tmp(plan_, grant.path);
     const Globs below = relevant(globs_, path);
     if (below.empty() || clean_.contains(path)) return Seen::clean;
     const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
-    if (!readable) return errno == EACCES ? unlisted(fd) : fail(path + ": " + errno_text(errno));
+    if (!readable && errno != EACCES) return fail(path + ": " + errno_text(errno));
+    if (!readable) {
+      const Seen unreadable = unlisted(fd);
+      refused_ = unreadable == Seen::withheld;
+      return unreadable;
+    }
     const Seen seen = visit(readable.get(), path, below, 0);
     if (seen == Seen::clean) clean_.insert(path);
     return seen;
@@ -159,7 +169,8 @@ class DenyWalker {
     } else if (entries_ % kEntriesPerClock == 0 && std::chrono::steady_clock::now() > deadline_) {
       problem_ = "the walk took more than " + std::to_string(plan_.deny_walk.ms) + " ms";
     }
-    return problem_.empty();
+    spent_ = !problem_.empty();
+    return !spent_;
   }
 
   // An open directory's entries.
@@ -182,29 +193,29 @@ class DenyWalker {
     }
   }
 
-  // A directory that cannot be listed: names in it can be guessed, unless nobody with our rights can search it
-  // either, and it is not ours to change that.
+  // A directory that cannot be listed: names in it can be guessed, unless nobody with our rights can search it either. One of our
+  // own may have been made so by the command, to be passed over.
   static Seen unlisted(int fd) {
     struct stat status {};
-    const bool ours = ::fstat(fd, &status) != 0 || status.st_uid == ::geteuid();
-    const bool searched = ::access(("/proc/self/fd/" + std::to_string(fd)).c_str(), X_OK) == 0;
-    return ours || searched ? Seen::closed : Seen::clean;
+    if (::fstat(fd, &status) != 0 || status.st_uid == ::geteuid()) return Seen::withheld;
+    return ::access(("/proc/self/fd/" + std::to_string(fd)).c_str(), X_OK) == 0 ? Seen::closed : Seen::clean;
   }
 
   // fd: readable.
   Seen visit(int fd, const std::string& path, const Globs& globs, int depth) {
-    if (depth > kMaxDepth) return fail("directories are nested too deeply below " + path);
+    if (depth > kMaxDepth) return Seen::withheld;
     std::vector<Child> children;
     if (!list(fd, path, children)) return Seen::failed;
     bool clean = true;
     for (Child& child : children) {
       if (matches(globs, path, child.name)) {
         child.granted = false;
-        to_cover(path, child);
+        to_cover(path, child, child.type == DT_DIR);
       } else if (child.type == DT_DIR || child.type == DT_UNKNOWN) {
         const Seen below = visit_child(fd, child, child_path(path, child.name), globs, depth);
         if (below == Seen::failed) return below;
         coverable_ = coverable_ && below != Seen::closed;
+        if (below == Seen::withheld) to_cover(path, child, true);
         child.granted = below == Seen::clean;
       }
       clean = clean && child.granted;
@@ -212,16 +223,21 @@ class DenyWalker {
     return clean ? Seen::clean : split(fd, path, children);
   }
 
+  // A directory on the way may have another name, or lie elsewhere, only where what is below it matches wherever it is.
   void hold(const std::string& match, std::set<std::string>& held) const {
     for (std::size_t begin = base_ == 1 ? 0 : base_, end = 0; (end = match.find('/', begin + 1)) != std::string::npos; begin = end) {
-      if (!denies(match.substr(0, begin) + "/?" + match.substr(end))) held.insert(match.substr(0, end));
+      const std::string below = match.substr(end);
+      const bool anywhere = std::ranges::any_of(globs_, [&](const Glob* glob) { return is_anywhere(*glob) && glob_matches(*glob->text, below); });
+      if (!anywhere) held.insert(match.substr(0, end));
     }
   }
 
-  void to_cover(const std::string& path, const Child& child) {
-    const bool plain = child.type == DT_REG || child.type == DT_DIR;  // nothing is mounted on a link
+  static bool is_anywhere(const Glob& glob) { return !glob.text->starts_with('/') || glob.text->starts_with("/**/"); }
+
+  void to_cover(const std::string& path, const Child& child, bool directory) {
+    const bool plain = child.type == DT_REG || directory;  // nothing is mounted on a link
     coverable_ = coverable_ && plain && matches_.size() < kMaxCovers;
-    if (coverable_) matches_.push_back({child_path(path, child.name), child.type == DT_DIR});
+    if (coverable_) matches_.push_back({child_path(path, child.name), directory});
   }
 
   Seen visit_child(int fd, Child& child, const std::string& path, const Globs& globs, int depth) {
@@ -307,6 +323,8 @@ class DenyWalker {
   std::vector<char> buffer_ = std::vector<char>(1U << 15);  // one directory at a time is being listed
   std::int64_t entries_ = 0;
   std::string problem_;
+  bool spent_ = false;    // what may be looked at; all that is left remains unseen
+  bool refused_ = false;  // the last one is our own and cannot be listed
   std::vector<Grant> around_;
   std::vector<Covered::Match> matches_;
   std::vector<std::string> places_;  // absolute ones that are left out
@@ -397,6 +415,7 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
       }
       return true;
     }
+    case DenyWalker::Seen::withheld:
     case DenyWalker::Seen::closed: problem = grant.path + " cannot be listed"; return false;
     case DenyWalker::Seen::failed: problem = walker.problem(); return false;
   }
@@ -419,20 +438,23 @@ Expected<LayerStatus> grant_around_denied(Plan& plan) {
   // What may be written first: it is the requester's own, smaller than the system's directories, and holds the secrets.
   std::ranges::stable_partition(kept, [](const Grant& grant) { return grant.access > PathAccess::read; });
   plan.grants.clear();
-  std::string problem;
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    if (around(walker, kept[i], plan, problem)) continue;
-    if (wanted == Requirement::require) {
+  std::string first_problem;
+  for (Grant& grant : kept) {
+    std::string problem;
+    if (around(walker, grant, plan, problem)) continue;
+    const bool own = walker.refused();
+    if (wanted == Requirement::require || own) {
       Error error;
       error.code = ErrorCode::sandbox_unavailable;
       error.message = "deny_paths cannot be enforced: " + problem;
       error.step = "deny_paths";
-      error.hint = "raise deny_walk, leave directories out of it, or grant less";
+      error.hint = own ? "let its owner list it (chmod u+r)" : "raise deny_walk, leave directories out of it, or grant less";
       return tl::unexpected(std::move(error));
     }
-    std::move(kept.begin() + static_cast<std::ptrdiff_t>(i), kept.end(), std::back_inserter(plan.grants));
-    return LayerStatus{Layer::deny_paths, LayerState::not_enforced, std::move(problem), 0};
+    plan.grants.push_back(std::move(grant));  // the others are looked through all the same
+    if (first_problem.empty()) first_problem = std::move(problem);
   }
+  if (!first_problem.empty()) return LayerStatus{Layer::deny_paths, LayerState::not_enforced, std::move(first_problem), 0};
   return LayerStatus{Layer::deny_paths, LayerState::enforced, walker.unseen(), 0};
 }
 

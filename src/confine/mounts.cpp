@@ -16,6 +16,7 @@
 #include <memory>
 #include <set>
 
+#include "beneath.h"
 #include "confine/failure.h"
 #include "confine/landlock.h"
 #include "inline_text.h"
@@ -173,7 +174,7 @@ class RootPlanner {
 
   void hold(const std::string& path, bool data) {
     if (landlock::is_read_only(plan_, path)) return;
-    UniqueFd fd(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+    UniqueFd fd = open_physical(path, O_PATH | O_DIRECTORY);
     if (!fd) error_ = errno;
     add(path, fd.get(), true, Level::write, false, data);
     Bind& bind = binds_.at(path);
@@ -188,12 +189,13 @@ class RootPlanner {
     if (::lstat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) hold(path, above->data);
   }
 
-  void add_socket(const std::string& path) {  // /var/run/x.sock is often /run/x.sock
-    const std::unique_ptr<char, void (*)(void*)> physical(::realpath(path.c_str(), nullptr), ::free);
+  // Its grant is of the inode that was found when the policy's path was resolved; by its name another may be met by now.
+  void add_socket(const std::string& path) {
     struct stat found {};
-    if (!physical || ::lstat(physical.get(), &found) < 0 || !S_ISSOCK(found.st_mode)) return;
-    add_opened(physical.get(), O_NOFOLLOW, false);
-    if (path != physical.get()) aliases_.emplace_back(path, physical.get());
+    const auto grant = std::ranges::find_if(plan_.grants, [&](const Grant& one) { return one.stat_only && one.path == path; });
+    if (grant == plan_.grants.end() || ::fstat(grant->fd.get(), &found) < 0 || !S_ISSOCK(found.st_mode)) return;
+    add(path, grant->fd.get(), false, Level::read);
+    if (!grant->given.empty() && grant->given != path) aliases_.emplace_back(grant->given, path);
   }
 
   // The bound directory that a path lies in; null: it lies in the new root's own tmpfs.
@@ -345,7 +347,8 @@ class RootPlanner {
              std::ranges::any_of(plan_.covered, [&](const Covered& covered) { return holds(covered.grant); });
     };
     return std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
-      return grant.executable && grant.origin == Origin::policy && below_written(grant.path);
+      const bool written = below_written(grant.path) && !landlock::is_read_only(plan_, grant.path);
+      return grant.executable && grant.origin == Origin::policy && written;
     });
   }
 
@@ -426,7 +429,7 @@ class RootPlanner {
         }
         const std::string below = kept.path.substr(bind.source.size());
         for (std::size_t slash = below.find('/', 1); slash != std::string::npos; slash = below.find('/', slash + 1)) {
-          const UniqueFd fd(::open((bind.source + below.substr(0, slash)).c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+          const UniqueFd fd = open_physical(bind.source + below.substr(0, slash), O_PATH | O_DIRECTORY);
           if (fd) ops.try_emplace(place + below.substr(0, slash), bind_above(bind, place, below.substr(0, slash), fd.get(), 0));
           else error_ = errno;
         }

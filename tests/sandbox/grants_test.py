@@ -348,6 +348,27 @@ class Covered(SandboxTest):
             with open(os.path.join(self.ws, "node_modules/.env")) as f:
                 self.assertEqual(f.read(), "hunter2\n", result)
 
+    def test_a_command_does_not_open_for_the_next_what_is_denied(self):
+        perl = {"path": "/usr/bin/perl", "end_of_options": False, "options": {"-e": {"value": {"text": [0, 900]}, "spelling": "separate"}}}
+        before = [("%s/*/secret" % self.ws, "rename 'a', 'b/a'", "b/a/secret"), ("**/?/secret", "rename 'a', 'aa'", "aa/secret"),
+                  ("**/a/*/secret", "rename 'a/c', 'a/d/c'", "a/d/c/secret"),
+                  ("**/secret", "$p = 'b'; for (1 .. 210) { mkdir $p; $p .= '/b' }", "a/secret"), ("**/secret", "chmod 0311, '.'", "a/secret"),
+                  ("**/secret", "chmod 0311, 'a'", "a/secret")]
+        for user in (None, become_user) if os.getuid() == 0 else (None,):
+            for glob, script, secret in before:
+                self.plant()
+                for name in ("a/secret", "a/c/secret"):
+                    self.write("ws/" + name, "hunter2\n")
+                for name in ("b", "a/d"):
+                    os.makedirs(os.path.join(self.ws, name), exist_ok=True)
+                if user:
+                    subprocess.run(["chown", "-R", "12345:12345", self.ws], check=True)
+                policy = self.policy({"perl": dict(perl, sandbox={"write": [self.ws]})}, defaults={"deny_paths": [glob]})
+                for line in (script, "open F, '<', '%s' and print <F>" % secret):
+                    _, result = self.run_json(policy, ["perl", "-e", line], preexec_fn=user)
+                    self.assertNotIn("hunter2", result["stdout"], (glob, script, result))
+                subprocess.run(["chmod", "-R", "u+rwX", self.ws], check=True)
+
     def test_what_is_only_read_stays_closed_below_a_tmp_of_the_commands_own(self):
         # Landlock's rule for that /tmp holds for what is mounted below it too.
         with tempfile.TemporaryDirectory(prefix="safe-exec-test-", dir="/tmp") as ws:

@@ -55,11 +55,12 @@ class Network(SandboxTest):
         self.sockets.append(one)
         return one.getsockname()[1] if family != socket.AF_UNIX else address
 
-    def attempt(self, words, before=None, **sandbox):
+    def attempt(self, words, before=None, more=(), denied=(), **sandbox):
         script = self.write("bin/attempt", SCRIPT)
-        node = {"path": "/usr/bin/perl", "end_of_options": False, "sandbox": dict({"read": [script, "/usr/lib", "/usr/share/perl", "/usr/share/perl5", "/etc/perl"]}, **sandbox),
+        node = {"path": "/usr/bin/perl", "end_of_options": False,
+                "sandbox": dict({"read": [script, "/usr/lib", "/usr/share/perl", "/usr/share/perl5", "/etc/perl", *more]}, **sandbox),
                 "operands": [{"name": "script", "type": {"literal": script}}, {"name": "w", "type": {"text": [1, 200]}, "count": [1, 20]}]}
-        _, result = self.run_json(self.policy({"perl": node}), ["perl", script] + words, preexec_fn=before)
+        _, result = self.run_json(self.policy({"perl": node}, defaults={"deny_paths": list(denied)}), ["perl", script] + words, preexec_fn=before)
         self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 0}, result)
         return dict(line.rsplit(" ", 1) for line in result["stdout"].splitlines()), result
 
@@ -157,6 +158,21 @@ class Network(SandboxTest):
         self.assertEqual({word for word, got in found.items() if got == "ok"}, {words[0]}, found)
         found, _ = self.attempt(words)
         self.assertEqual(set(found.values()), {EPERM})
+        # By its own name, through no link that anybody but root could have made, and not where it is denied.
+        link = os.path.join(self.dir, "link")
+        os.symlink(paths[1], link)
+        if os.getuid() == 0:
+            os.lchown(link, 12345, 12345)
+        os.symlink(paths[1], os.path.join(self.ws, "link"))
+        for named in (link, "${start_dir}/link"):
+            found, _ = self.attempt(words + ["unix:" + link, "unix:" + self.ws + "/link"], unix_sockets=[named])
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, set(), found)
+        found, _ = self.attempt(words, denied=["**/sibling"], unix_sockets=paths)
+        self.assertEqual({word for word, got in found.items() if got == "ok"}, {words[0]}, found)
+        # No layer tells one socket in a directory from another: it is said.
+        found, result = self.attempt(words, more=[self.dir], unix_sockets=[paths[0]])
+        self.assertEqual({word for word, got in found.items() if got == "ok"}, set(words[:3]), found)
+        self.assertIn("in reach too", result["sandbox"]["layers"]["seccomp"]["detail"])
         # Abstract names are the network namespace's where Landlock does not know them; where it is the host's, there are no such sockets.
         without = {"landlock_create_ruleset": errno.ENOSYS}
         found, _ = self.attempt(words, lambda: outer.refuse(without), unix_sockets=[paths[0]])
