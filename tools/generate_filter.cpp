@@ -266,6 +266,13 @@ void emit_checks(Assembler& out) {
   out.load_argument(3);
   out.any_bit(0x20000000, "deny", "allow");
 
+  // TCP_ULP (31) of SOL_TCP turns a TCP socket into one of SMC, whose ports Landlock does not see.
+  out.label("setsockopt");
+  out.load_argument(1);
+  out.equal(6, "", "allow");
+  out.load_argument(2);
+  out.equal(31, "deny", "allow");
+
   out.label("socketpair");
   out.load_argument(0);
   out.equal(1, "", "deny");  // AF_UNIX: between the command's own processes

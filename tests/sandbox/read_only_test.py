@@ -3,6 +3,7 @@ a link, or by what leads to it. Around it the command works as before."""
 import json
 import os
 import shutil
+import shutil
 import subprocess
 
 from harness import BINARY, SHELL, SandboxTest, main
@@ -146,6 +147,15 @@ class ReadOnly(SandboxTest):
             _, result = self.run_json(policy, ["touch", {"create": "fresh", "dir": "sub"}.get("create" if slot is new else slot["type"].get("kind"), "old")])
             self.assertTrue(result["success"], result)
         self.assertFalse(os.path.exists(os.path.join(self.ws, ".git/hooks/z")))
+
+    def test_what_is_executed_and_read_only_makes_no_private_tmp_executable(self):
+        self.write("ws/bin/tool", "")
+        shutil.copy("/usr/bin/true", self.ws + "/bin/tool")
+        script = "cp bin/tool /tmp/tool; cp bin/tool tool; for i in bin/tool /tmp/tool ./tool; do $i && echo $i; done"
+        for read_only, ran in (([self.ws + "/bin"], "bin/tool\n"), ([], "bin/tool\n/tmp/tool\n")):
+            sandbox = {"exec": [self.ws + "/bin", "/usr/bin/cp"], "write": [self.ws], "read_only": read_only, "tmp": "private"}
+            _, result = self.run_shell(script, node={"sandbox": sandbox, "trust": "caller"})
+            self.assertEqual(result["stdout"], ran, result)
 
     def test_a_file_is_not_replaced_beside_it_without_mounts(self):
         slot = {"name": "f", "type": {"path": "replace", "within": ["${start_dir}"], "kind": "file"}}
