@@ -102,7 +102,9 @@ class DenyWalker {
   // The directories on the way to these without whose name they would be none: .config of "**/.config/gh/**".
   [[nodiscard]] std::vector<std::string> held(const std::vector<Covered::Match>& matches) const {
     std::set<std::string> held;
-    for (const Covered::Match& match : matches) hold(match.path, held);
+    for (const Covered::Match& match : matches) {
+      if (denies(match.path)) hold(match.path, held);  // what is withheld is so by any name
+    }
     return {held.begin(), held.end()};
   }
   [[nodiscard]] bool denies(const std::string& path) const {
@@ -223,16 +225,27 @@ class DenyWalker {
     return clean ? Seen::clean : split(fd, path, children);
   }
 
-  // A directory on the way may have another name, or lie elsewhere, only where what is below it matches wherever it is.
-  void hold(const std::string& match, std::set<std::string>& held) const {
-    for (std::size_t begin = base_ == 1 ? 0 : base_, end = 0; (end = match.find('/', begin + 1)) != std::string::npos; begin = end) {
-      const std::string below = match.substr(end);
-      const bool anywhere = std::ranges::any_of(globs_, [&](const Glob* glob) { return is_anywhere(*glob) && glob_matches(*glob->text, below); });
-      if (!anywhere) held.insert(match.substr(0, end));
-    }
+  // What of a glob holds wherever below the granted directory something lies; empty: it says of a place.
+  static std::string_view anywhere(std::string_view glob, std::string_view granted) {
+    if (!glob.starts_with('/')) return glob;
+    const std::size_t any = glob.find("/**/");
+    const std::string_view before = glob.substr(0, any);
+    const bool above = any != std::string_view::npos && before.find_first_of("*?") == std::string_view::npos && (before.empty() || is_within(granted, before));
+    return above ? glob.substr(any + 1) : std::string_view();
   }
 
-  static bool is_anywhere(const Glob& glob) { return !glob.text->starts_with('/') || glob.text->starts_with("/**/"); }
+  // A directory on the way may have another name, or lie elsewhere, only where what is below it matches wherever it is.
+  void hold(const std::string& match, std::set<std::string>& held) const {
+    const std::string_view granted = std::string_view(match).substr(0, base_);
+    for (std::size_t begin = base_ == 1 ? 0 : base_, end = 0; (end = match.find('/', begin + 1)) != std::string::npos; begin = end) {
+      const std::string below = match.substr(end);
+      const bool stays = std::ranges::any_of(globs_, [&](const Glob* glob) {
+        const std::string_view part = anywhere(*glob->text, granted);
+        return !part.empty() && glob_matches(part, below);
+      });
+      if (!stays) held.insert(match.substr(0, end));
+    }
+  }
 
   void to_cover(const std::string& path, const Child& child, bool directory) {
     const bool plain = child.type == DT_REG || directory;  // nothing is mounted on a link

@@ -477,7 +477,7 @@ struct Plan {
   std::int64_t stdout_bytes = 50000, stderr_bytes = 10000;
   EffectiveLimits limits;
   Network network;
-  std::vector<std::string> unix_sockets;
+  std::vector<std::string> unix_sockets;  // paths of grants for stat
   Proc proc = Proc::none;
   Tmp tmp = Tmp::none;
   Syscalls syscalls = Syscalls::standard;

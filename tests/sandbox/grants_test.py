@@ -369,6 +369,18 @@ class Covered(SandboxTest):
                     self.assertNotIn("hunter2", result["stdout"], (glob, script, result))
                 subprocess.run(["chmod", "-R", "u+rwX", self.ws], check=True)
 
+    def test_a_directory_may_be_moved_where_what_is_denied_in_it_stays_so(self):
+        perl = {"path": "/usr/bin/perl", "end_of_options": False, "options": {"-e": {"value": {"text": [0, 900]}, "spelling": "separate"}}}
+        for glob in ("**/secret", "%s/**/secret" % self.ws, "/**/secret"):
+            self.plant()
+            self.write("ws/a/secret", "hunter2\n")
+            policy = self.policy({"perl": dict(perl, sandbox={"write": [self.ws]})}, defaults={"deny_paths": [glob]})
+            script = "mkdir 'b'; print rename 'a', 'b/c' or $!; open F, '<', 'b/c/secret' and print <F>"
+            for _ in range(2):
+                _, result = self.run_json(policy, ["perl", "-e", script])
+                self.assertNotIn("hunter2", result["stdout"], (glob, result))
+            self.assertTrue(os.path.exists(os.path.join(self.ws, "b/c/secret")), glob)
+
     def test_what_is_only_read_stays_closed_below_a_tmp_of_the_commands_own(self):
         # Landlock's rule for that /tmp holds for what is mounted below it too.
         with tempfile.TemporaryDirectory(prefix="safe-exec-test-", dir="/tmp") as ws:
