@@ -241,10 +241,12 @@ void judge_mounted(const Launch& launch, const Observed& seen, int error, Blocke
 // EACCES, of a path.
 void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
   const std::optional<bool> allowed = modes_allow(seen);
-  if (allowed == true && !launch.wanted.namespaces.mount && (is_left_out(plan, seen.path) || is_beside_denied(plan, seen))) {
+  const bool open_here = allowed == true && !launch.wanted.namespaces.mount;
+  const bool left_out = open_here && is_left_out(plan, seen.path);
+  if (left_out || (open_here && is_beside_denied(plan, seen))) {
     out.layer = layer_name(Layer::deny_paths);
-    out.hint = is_left_out(plan, seen.path) ? "deny_paths of the policy matches it"
-                                            : "deny_paths match something beside it: without a mount namespace nothing is made or removed there";
+    out.hint = left_out ? "deny_paths of the policy matches it"
+                        : "deny_paths match something beside it: without a mount namespace nothing is made or removed there";
     return;
   }
   if (allowed == true && seen.looks && (seen.asks & X_OK) != 0 && launch.wanted.namespaces.mount) {

@@ -186,7 +186,7 @@ Expected<Outcome> probe(Requirement (*wanted)(Layer)) {
 Expected<void> trusts_the_system() {
   for (const char* const path : {"/", "/usr/bin"}) {
     const auto walked = walk_trusted(path, Owners::root);
-    if (walked || walked.error().sys_errno != 0) continue;
+    if (walked || walked.error().sys_errno != 0) continue;  // not there: nothing is run from it
     Error error;
     error.code = ErrorCode::policy_untrusted;
     error.message = describe(walked.error());

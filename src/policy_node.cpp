@@ -164,7 +164,7 @@ void read_denied_examples(PolicyContext& /*context*/, const Item& item, Examples
 }
 
 void read_examples(PolicyContext& context, const Item& item, Node& out) {
-  if (!context.everything) return;  // decided then, and often the larger part of a file
+  if (!context.everything) return;  // nobody decides them now, and they are often the larger part of a file
   static constexpr std::array<Field<Examples, PolicyContext>, 3> kFields{{
       {"allow",
        [](PolicyContext&, const Item& value, Examples& e) {
