@@ -140,6 +140,13 @@ UniqueFd reopen(int path_fd, int flags) noexcept {
   return UniqueFd(::open(name, flags | O_CLOEXEC | O_NOCTTY));
 }
 
+UniqueFd open_same(int directory, const char* name, const struct stat& status) noexcept {
+  struct stat opened {};
+  // O_NONBLOCK: a FIFO that has come in its place would not be waited for; it means nothing to a regular file.
+  UniqueFd fd(::openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  return fd && ::fstat(fd.get(), &opened) == 0 && same_inode(opened, status) ? std::move(fd) : UniqueFd();
+}
+
 std::int64_t read_at(int fd, void* buffer, std::size_t size, std::uint64_t offset) noexcept {
   if (offset > static_cast<std::uint64_t>(INT64_MAX) - size) {
     errno = EOVERFLOW;

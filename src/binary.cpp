@@ -30,11 +30,13 @@ tl::unexpected<PathFailure> untrusted(std::string message) {
   return refuse(DenialCode::binary_untrusted, std::move(message));
 }
 
-// File capabilities; true also when nobody can say. The magic link is followed to the checked inode: an O_PATH
-// descriptor itself has no fgetxattr(2).
-bool may_have_capabilities(int fd) {
-  const std::string name = "/proc/self/fd/" + std::to_string(fd);
-  return ::getxattr(name.c_str(), "security.capability", nullptr, 0) >= 0 || (errno != ENODATA && errno != ENOTSUP);
+// File capabilities; true also when nobody can say. Of a file that cannot be read the magic link is followed to the checked
+// inode: an O_PATH descriptor itself has no fgetxattr(2).
+bool may_have_capabilities(const Walked& file) {
+  constexpr const char* kName = "security.capability";
+  const ssize_t size = file.contents ? ::fgetxattr(file.contents.get(), kName, nullptr, 0)
+                                     : ::getxattr(("/proc/self/fd/" + std::to_string(file.fd.get())).c_str(), kName, nullptr, 0);
+  return size >= 0 || (errno != ENODATA && errno != ENOTSUP);
 }
 
 bool executable_by_us(int fd) {  // faccessat2(2), Linux 5.8; effective ids, as execve asks
@@ -46,7 +48,7 @@ std::string file_problem(const Walked& file) {
   if (!S_ISREG(mode)) return "is not a regular file";
   if ((mode & (S_ISUID | S_ISGID)) != 0) return "is setuid or setgid";
   if ((mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0 || !executable_by_us(file.fd.get())) return "is not executable";
-  if (may_have_capabilities(file.fd.get())) return "has file capabilities";
+  if (may_have_capabilities(file)) return "has file capabilities";
   return {};
 }
 
@@ -128,7 +130,7 @@ PathResult<void> add_interpreter(Binary& binary, std::string_view head, Trust tr
   auto checked = check_executable(*entry, trust);
   if (!checked) return tl::unexpected(std::move(checked.error()));
   std::array<char, 4> magic{};
-  UniqueFd readable = reopen(checked->fd.get(), O_RDONLY);
+  UniqueFd readable = take_contents(*checked);
   if (!readable || read_at(readable.get(), magic.data(), magic.size(), 0) != 4 ||
       std::string_view(magic.data(), magic.size()) != "\177ELF") {
     return untrusted(*entry + " interprets " + binary.path + " and is not an ELF program");
@@ -146,7 +148,7 @@ PathResult<void> add_interpreter(Binary& binary, std::string_view head, Trust tr
 }  // namespace
 
 PathResult<Walked> check_executable(const std::string& path, Trust trust) {
-  auto walked = walk_trusted(path, trust == Trust::root ? Owners::root : Owners::root_or_caller);
+  auto walked = walk_trusted(path, trust == Trust::root ? Owners::root : Owners::root_or_caller, Contents::read);
   if (!walked) {
     const int number = walked.error().sys_errno;
     const bool absent = number == ENOENT || number == ENOTDIR;
@@ -178,7 +180,7 @@ PathResult<Binary> identify_binary(const Command& command, std::string_view as_n
   }
   auto checked = check_executable(*found, command.trust);
   if (!checked) return tl::unexpected(std::move(checked.error()));
-  UniqueFd readable = reopen(checked->fd.get(), O_RDONLY);
+  UniqueFd readable = take_contents(*checked);
   std::array<char, kShebangBytes> head{};
   const std::int64_t got = readable ? read_at(readable.get(), head.data(), head.size(), 0) : -1;
   if (got < 0) {

@@ -12,6 +12,7 @@
 #include "examples.h"
 #include "grammar.h"
 #include "lint_node.h"
+#include "policy.h"
 #include "report.h"
 
 namespace safe_exec {
@@ -224,7 +225,7 @@ std::string lint_json(const LintReport& report, const Policy& policy) {
     ignored.back()["reason"] = reason;
   }
   const Json json{{"schema", "safe-exec/policy-lint/v1"},
-                  {"policy", {{"name", policy.name}, {"sha256", policy.sha256}}},
+                  {"policy", {{"name", policy.name}, {"sha256", policy_digest(policy.sources)}}},
                   {"errors", count(report, Severity::error)},
                   {"warnings", count(report, Severity::warning)},
                   {"notes", count(report, Severity::note)},

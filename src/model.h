@@ -342,8 +342,7 @@ struct Policy {
   std::string name;
   std::string description;
   std::string file;    // policy.json as it was opened, absolute
-  std::string sha256;  // of all bytes read, in the order in which they were read
-  std::vector<std::shared_ptr<const json::Document>> sources;
+  std::vector<std::shared_ptr<const json::Document>> sources;  // all that was read, in that order
   std::vector<std::string> source_pointers;  // one a source: where its root stands in the whole ("/commands/ls")
   std::vector<Variable> variables;
   std::vector<Root> deny_paths;  // globs; a variable may be the first component
@@ -575,8 +574,8 @@ struct Result {
   std::optional<Outcome> outcome;  // when a command ran
   LastProcess last;                // what supervise.h's await_end() waits for
   std::string command;             // name, when known
-  std::string policy_name, policy_sha256;
-  std::vector<std::shared_ptr<const json::Document>> policy_sources;  // for an explanation: what its excerpts show
+  std::string policy_name;
+  std::vector<std::shared_ptr<const json::Document>> policy_sources;  // what was read of it; empty: it was not loaded
 };
 
 }  // namespace safe_exec

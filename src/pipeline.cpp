@@ -106,8 +106,7 @@ Expected<std::optional<Decision>> decide(const Request& request, const Invocatio
     auto policy = load(in, scope);
     if (!policy) return tl::make_unexpected(policy.error());
     result.policy_name = policy->name;
-    result.policy_sha256 = policy->sha256;
-    if (wishes.trace != nullptr) result.policy_sources = policy->sources;
+    result.policy_sources = policy->sources;
     if (policy->find(scope.command) != nullptr) result.command = scope.command;
 
     std::vector<std::string> wrapped;

@@ -90,13 +90,11 @@ class Gatherer {
   }
 
   std::vector<File> take() { return std::move(out_); }
-  std::string digest() { return digest_.hex(); }
   [[nodiscard]] const std::unordered_set<std::string_view>& overridden() const { return overridden_; }
 
  private:
   // above: where the file's root stands in the whole policy.
   Item read(std::string file, std::string text, std::string above) {
-    digest_.add(text);
     auto parsed = json::parse(std::move(file), std::move(text), json::Comments::allow);
     if (!parsed) throw DecodeFailure{from_parse_error(std::move(parsed.error()), ErrorCode::policy_invalid)};
     std::vector<std::shared_ptr<const json::Document>>& sources = context_.policy.sources;
@@ -217,7 +215,6 @@ class Gatherer {
   PolicyContext& context_;
   PolicyFiles& files_;
   const LoadScope& scope_;
-  Sha256 digest_;
   std::vector<File> out_;
   std::unordered_map<std::string, std::size_t> by_path_;
   std::vector<std::size_t> stack_;  // files that are being gathered, the outermost first
@@ -430,7 +427,6 @@ Policy load(std::string_view path, PolicyFiles& files, const LoadScope& scope) {
   check_by_path(context);
   if (scope.everything) check_paths(context);
   context.policy.file = read[0].path;
-  context.policy.sha256 = gatherer.digest();
   return std::move(context.policy);
 }
 
@@ -500,6 +496,12 @@ Expected<Policy> load_policy(std::string_view path, PolicyFiles& files, const Lo
   } catch (DecodeFailure& failure) {
     return tl::unexpected(std::move(failure.error));
   }
+}
+
+std::string policy_digest(const std::vector<std::shared_ptr<const json::Document>>& sources) {
+  Sha256 digest;
+  for (const auto& source : sources) digest.add(source->text());
+  return digest.hex();
 }
 
 }  // namespace safe_exec

@@ -49,13 +49,13 @@ std::string_view type_text(mode_t mode) {
   return "a device";
 }
 
-// The file behind a descriptor that was already checked for who may write it.
-Expected<std::string> read_checked(int path_fd, const struct stat& status, const std::string& name) {
-  if (!S_ISREG(status.st_mode)) {
+// A file that was already checked for who may write it.
+Expected<std::string> read_checked(Walked& file, const std::string& name) {
+  if (!S_ISREG(file.status.st_mode)) {
     return tl::unexpected(failed(ErrorCode::policy_invalid,
-                                 name + " is " + std::string(type_text(status.st_mode)) + ", not a regular file"));
+                                 name + " is " + std::string(type_text(file.status.st_mode)) + ", not a regular file"));
   }
-  const UniqueFd fd = reopen(path_fd, O_RDONLY);
+  const UniqueFd fd = take_contents(file);
   std::optional<std::string> text;
   if (fd) text = read_whole(fd.get(), json::kMaxBytes);
   if (text) return *std::move(text);
@@ -75,9 +75,9 @@ class RealPolicyFiles final : public PolicyFiles {
   }
 
   Expected<std::string> read(std::string_view path) override {
-    const auto walked = walks_.walk(path, owners_);
+    auto walked = walks_.walk(path, owners_, Contents::read);
     if (!walked) return tl::unexpected(walk_error(walked.error(), owners_));
-    return read_checked(walked->fd.get(), walked->status, std::string(path));
+    return read_checked(*walked, std::string(path));
   }
 
   Expected<std::optional<std::string>> read_command(std::string_view directory, std::string_view name) override {
@@ -88,10 +88,10 @@ class RealPolicyFiles final : public PolicyFiles {
     if (!*above) return std::nullopt;
     std::string leaf(name);
     leaf += kSuffix;
-    const auto file = beneath(above->get(), leaf, child_path(commands, leaf));
+    auto file = beneath(above->get(), leaf, child_path(commands, leaf));
     if (!file) return tl::unexpected(file.error());
     if (!file->fd) return std::nullopt;
-    auto text = read_checked(file->fd.get(), file->status, child_path(commands, leaf));
+    auto text = read_checked(*file, child_path(commands, leaf));
     if (!text) return tl::unexpected(std::move(text.error()));
     return *std::move(text);
   }
@@ -149,6 +149,7 @@ class RealPolicyFiles final : public PolicyFiles {
     }
     const std::string problem = trust_problem(found.status, owners_);
     if (!problem.empty()) return tl::unexpected(walk_error({0, name, problem}, owners_));
+    if (S_ISREG(found.status.st_mode)) found.contents = open_same(directory, component.c_str(), found.status);
     return found;
   }
 

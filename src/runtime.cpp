@@ -179,10 +179,10 @@ class Closure {
 
   // Opened under the ownership walk, and granted.
   tl::expected<UniqueFd, WalkFailure> add_file(const std::string& name, bool executable) {
-    auto walked = walks_.walk(name, Owners::root_or_caller);
+    auto walked = walks_.walk(name, Owners::root_or_caller, Contents::read);
     if (!walked) return tl::unexpected(std::move(walked.error()));
     if (!S_ISREG(walked->status.st_mode)) return tl::unexpected(WalkFailure{0, name, "is not a regular file"});
-    UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
+    UniqueFd readable = take_contents(*walked);
     if (!readable) return tl::unexpected(WalkFailure{errno, name, {}});
     names_.insert(name);
     grant(*std::move(walked), name, executable, Origin::runtime);
@@ -270,10 +270,10 @@ class Closure {
   // Whether the loader would take this file: there, trusted, and of the user's machine.
   bool try_library(const std::string& path, const Loaded& user, const std::vector<std::string>& rpath) {
     if (names_.find(path) != names_.end()) return true;
-    auto walked = walks_.walk(path, Owners::root_or_caller);
+    auto walked = walks_.walk(path, Owners::root_or_caller, Contents::read);
     if (!walked) miss(walked.error().sys_errno);
     if (!walked || !S_ISREG(walked->status.st_mode)) return false;
-    const UniqueFd readable = reopen(walked->fd.get(), O_RDONLY);
+    const UniqueFd readable = take_contents(*walked);
     if (!readable) miss(errno);
     if (!readable) return false;
     auto object = elf::read_object(readable.get());

@@ -5,6 +5,7 @@
 #define JSON_NO_IO 1
 #include <nlohmann/json.hpp>
 
+#include "policy.h"
 #include "value.h"
 
 namespace safe_exec {
@@ -142,7 +143,7 @@ std::string show_json(const Policy& policy, std::string_view command_name) {
     commands.push_back(std::move(entry));
   }
   const Json json{{"schema", "safe-exec/policy-show/v1"},
-                  {"policy", {{"name", policy.name}, {"description", policy.description}, {"sha256", policy.sha256}}},
+                  {"policy", {{"name", policy.name}, {"description", policy.description}, {"sha256", policy_digest(policy.sources)}}},
                   {"commands", std::move(commands)}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "show.h"
+#include "policy.h"
 
 namespace safe_exec {
 namespace {
@@ -107,7 +108,7 @@ std::string show_brief_text(const Policy& policy) {
 std::string show_brief_json(const Policy& policy) {
   std::vector<Named> names = names_of(policy);
   Json json{{"schema", "safe-exec/policy-show-brief/v1"},
-            {"policy", {{"name", cut(policy.name, kMaxDescription)}, {"description", cut(policy.description, kMaxDescription)}, {"sha256", policy.sha256}}},
+            {"policy", {{"name", cut(policy.name, kMaxDescription)}, {"description", cut(policy.description, kMaxDescription)}, {"sha256", policy_digest(policy.sources)}}},
             {"hint", kHint}};
   const std::size_t used = json.dump(-1, ' ', false, Json::error_handler_t::replace).size();
   const std::size_t left_out = fit(names, kLimit - used - 120, 4);

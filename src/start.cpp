@@ -23,7 +23,6 @@ using Main = int (*)(int, char**, char**);
 HIDDEN extern char** __environ;
 HIDDEN extern void* __libc_stack_end;
 HIDDEN void _dl_aux_init(ElfW(auxv_t) * auxiliary_vector);
-HIDDEN void __tunables_init(char** environment);
 HIDDEN void _dl_relocate_static_pie();
 HIDDEN void __libc_setup_tls();
 HIDDEN extern const unsigned long* _dl_random;  // 16 bytes by the kernel, AT_RANDOM of getauxval(3)
@@ -82,7 +81,6 @@ static void bring_in_data() {
   }
   if (_dl_minsigstacksize == 0) _dl_minsigstacksize = 16384;  // more than the state of any x86-64 takes
   bring_in_data();
-  __tunables_init(__environ);
   _dl_relocate_static_pie();
   __libc_setup_tls();
   asm volatile("movq %0, %%fs:0x28" : : "r"(_dl_random[0] & ~0xffUL));  // what -fstack-protector compares; its first byte ends a string

@@ -1,5 +1,5 @@
-// Owns the ownership walk. Never follows a link by itself, never opens anything for reading, never decides what a
-// file is for.
+// Owns the ownership walk. Never follows a link by itself, never opens for reading what it has not checked, never decides
+// what a file is for.
 #include "trust.h"
 
 #include <fcntl.h>
@@ -54,7 +54,8 @@ using Components = std::map<std::string, std::shared_ptr<Component>>;  // direct
 class Walk {
  public:
   // seen: what earlier walks opened; may be null.
-  Walk(Owners owners, Demand demand, Components* seen) : owners_(owners), demand_(demand), seen_(seen) {}
+  Walk(Owners owners, Demand demand, Contents contents, Components* seen)
+      : owners_(owners), demand_(demand), contents_(contents), seen_(seen) {}
 
   tl::expected<Walked, WalkFailure> to(std::string_view path) {
     if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) {
@@ -75,10 +76,14 @@ class Walk {
     const bool shared = stack_.back().use_count() > 1;
     UniqueFd fd = shared ? UniqueFd(::fcntl(last.fd.get(), F_DUPFD_CLOEXEC, 3)) : std::move(last.fd);
     if (!fd) return tl::unexpected(WalkFailure{errno, last.path, {}});
-    Walked walked{std::move(fd), last.status, last.path, std::move(links_)};
+    Walked walked{std::move(fd), {}, last.status, last.path, std::move(links_)};
     if (demand_ == Demand::every_component) {
       std::string problem = mode_problem(walked.status, false);
       if (!problem.empty()) return tl::unexpected(WalkFailure{0, std::move(walked.path), std::move(problem)});
+    }
+    if (contents_ == Contents::read && S_ISREG(walked.status.st_mode)) {
+      const char* const name = walked.path.c_str() + walked.path.rfind('/') + 1;
+      walked.contents = open_same(stack_[stack_.size() - 2]->fd.get(), name, walked.status);
     }
     return walked;
   }
@@ -154,6 +159,7 @@ class Walk {
 
   Owners owners_;
   Demand demand_;
+  Contents contents_;
   Components* seen_;
   std::vector<std::shared_ptr<Component>> stack_;  // the physical components so far, "/" first
   std::vector<std::string> pending_;  // what is still to be walked, the next one last
@@ -164,12 +170,16 @@ class Walk {
 
 }  // namespace
 
-tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners) {
-  return Walk(owners, Demand::every_component, nullptr).to(absolute_path);
+tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners, Contents contents) {
+  return Walk(owners, Demand::every_component, contents, nullptr).to(absolute_path);
+}
+
+UniqueFd take_contents(Walked& file) noexcept {
+  return file.contents ? std::move(file.contents) : reopen(file.fd.get(), O_RDONLY);
 }
 
 tl::expected<Walked, WalkFailure> walk_root(std::string_view absolute_path) {
-  return Walk(Owners::root, Demand::before_links, nullptr).to(absolute_path);
+  return Walk(Owners::root, Demand::before_links, Contents::unread, nullptr).to(absolute_path);
 }
 
 struct TrustedWalks::Seen {
@@ -179,8 +189,8 @@ struct TrustedWalks::Seen {
 TrustedWalks::TrustedWalks() : seen_(std::make_unique<Seen>()) {}
 TrustedWalks::~TrustedWalks() = default;
 
-tl::expected<Walked, WalkFailure> TrustedWalks::walk(std::string_view absolute_path, Owners owners) {
-  return Walk(owners, Demand::every_component, &seen_->components).to(absolute_path);
+tl::expected<Walked, WalkFailure> TrustedWalks::walk(std::string_view absolute_path, Owners owners, Contents contents) {
+  return Walk(owners, Demand::every_component, contents, &seen_->components).to(absolute_path);
 }
 
 std::string trust_problem(const struct stat& status, Owners owners) {

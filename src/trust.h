@@ -14,9 +14,11 @@
 namespace safe_exec {
 
 enum class Owners : std::uint8_t { root, root_or_caller };
+enum class Contents : std::uint8_t { unread, read };  // read: a regular file is to be opened for reading as well
 
 struct Walked {
   UniqueFd fd;           // O_PATH on the last component
+  UniqueFd contents;     // the same, for reading, where asked for and possible
   struct stat status{};
   std::string path;      // physical
   std::vector<Symlink> links;  // those that were walked, in order
@@ -32,7 +34,11 @@ struct WalkFailure {
 // its owner only (a POSIX ACL shows in the group bits: acl(5)), or be sticky with a next component owned by root
 // or the caller. A symlink is a component with the same rule; its target is walked from there (at most 40).
 // caller: the real uid; the overflow uid is nobody's.
-[[nodiscard]] tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners);
+[[nodiscard]] tl::expected<Walked, WalkFailure> walk_trusted(std::string_view absolute_path, Owners owners,
+                                                             Contents contents = Contents::unread);
+
+// The file of a walk, for reading. Empty: errno says why it cannot be read.
+[[nodiscard]] UniqueFd take_contents(Walked& file) noexcept;
 
 // walk_trusted for many files of few directories: each directory and link is opened and checked once. For the length
 // of one launch, no longer: what it has checked it does not look at again.
@@ -42,7 +48,8 @@ class TrustedWalks {
   ~TrustedWalks();
   TrustedWalks(const TrustedWalks&) = delete;
   TrustedWalks& operator=(const TrustedWalks&) = delete;
-  [[nodiscard]] tl::expected<Walked, WalkFailure> walk(std::string_view absolute_path, Owners owners);
+  [[nodiscard]] tl::expected<Walked, WalkFailure> walk(std::string_view absolute_path, Owners owners,
+                                                       Contents contents = Contents::unread);
 
  private:
   struct Seen;

@@ -94,7 +94,7 @@ int validate(const Invocation& in) {
   const int status = failures == 0 ? 0 : 1;
   if (in.output == Output::json) {
     Json json{{"schema", "safe-exec/policy-validate/v1"},
-              {"policy", {{"name", policy->name}, {"sha256", policy->sha256}}},
+              {"policy", {{"name", policy->name}, {"sha256", policy_digest(policy->sources)}}},
               {"commands", policy->commands.size()},
               {"passed", results->size() - failures},
               {"failed", failures}};

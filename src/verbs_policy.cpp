@@ -62,7 +62,7 @@ Expected<Policy> load_file(const std::string& name) {
 }
 
 Json policy_json(const Policy& policy) {
-  return {{"name", policy.name}, {"file", policy.file}, {"sha256", policy.sha256}};
+  return {{"name", policy.name}, {"file", policy.file}, {"sha256", policy_digest(policy.sources)}};
 }
 
 // As the policies are written, so that the answer is the same on every host.

@@ -11,6 +11,7 @@
 #include "output.h"
 #include "pattern.h"
 #include "pipeline.h"
+#include "policy.h"
 #include "policy_tests.h"
 #include "test_report.h"
 #include "verbs.h"
@@ -49,7 +50,7 @@ Expected<TestReport> examine(const Invocation& in) {
   if (!policy) return tl::make_unexpected(policy.error());
   TestReport report;
   report.policy_name = policy->name;
-  report.policy_sha256 = policy->sha256;
+  report.policy_sha256 = policy_digest(policy->sources);
   report.commands = policy->commands.size();
   report.threshold = in.threshold;
   report.base = open_here().path;
