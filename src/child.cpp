@@ -547,11 +547,13 @@ void run_reaper(void* given) noexcept {
   keep_only(plan, signal_fd);
   if (wait_for_end(run, command, signal_fd)) kill_tree(run, command);
   clear_up(plan);
+  call(SYS_set_tid_address, &plan.uses_memory);
   quit(0);
 }
 
 long start_reaper(ChildPlan& plan, unsigned long namespaces, int* pidfd) noexcept {
   plan.go = kPreparing;
+  plan.uses_memory = 1;
   call(SYS_set_tid_address, &plan.go);
   constexpr unsigned long kShared = CLONE_VM | CLONE_FILES | CLONE_PIDFD;
   const long pid = spawn(namespaces | kShared | SIGCHLD, plan.reaper_stack, run_reaper, &plan, pidfd, nullptr);

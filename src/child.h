@@ -100,8 +100,9 @@ struct ChildPlan {
   size_t created_count;
   bool private_tmp;       // the new root's /tmp is a file system of its own
   unsigned fd_ceiling;    // 0: close_range(2) works
-  // The reaper's own note.
-  long command;           // its pid, once there is one
+  // The reaper's own notes.
+  long command;          // its pid, once there is one
+  uint32_t uses_memory;  // 0: not this process's any more; the kernel says it, where the reaper comes to its end by itself
 };
 
 // Starts the reaper: pid 1 of the new pid namespace, or a child subreaper. It starts the command, reports its end and

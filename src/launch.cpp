@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -27,8 +28,9 @@ namespace safe_exec {
 namespace {
 
 constexpr int kGetMdwe = 66;  // PR_GET_MDWE; the build host's headers may be older
-constexpr std::size_t kReaperStack = 96 * 1024;  // the sweep's list of processes is 32 KiB
-constexpr std::size_t kCommandStack = 32 * 1024;
+constexpr std::size_t kReaperStack = 128 * 1024;  // the sweep's list of processes is 32 KiB; two pages of 64 KiB on some hosts
+constexpr std::size_t kCommandStack = 64 * 1024;
+constexpr std::size_t kTable = std::size_t{2} << 20;  // what one table of pages of 4 KiB maps
 
 Expected<void> failed(const char* message, const char* step) {
   return tl::unexpected(launch_error(ErrorCode::launch_failed, message, step, errno));
@@ -343,6 +345,21 @@ void free_launch(Launch* launch) noexcept {
 
 }  // namespace
 
+bool Stacks::make() noexcept {
+  void* const around = ::mmap(nullptr, 2 * kTable, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (around == MAP_FAILED) return false;
+  around_ = static_cast<char*>(around);
+  lower_ = around_ + (kTable - reinterpret_cast<std::uintptr_t>(around_) % kTable) + kTable / 2;
+  return ::mprotect(lower_, kReaperStack + kCommandStack, PROT_READ | PROT_WRITE) == 0;
+}
+
+void Stacks::release() noexcept {
+  if (around_ != nullptr) (void)::munmap(std::exchange(around_, nullptr), 2 * kTable);
+}
+
+char* Stacks::reaper() const noexcept { return lower_ + kReaperStack; }
+char* Stacks::command() const noexcept { return lower_ + kReaperStack + kCommandStack; }
+
 FirstTurn::FirstTurn() : before_(::sched_getscheduler(0)) {
   const sched_param first{1};
   if (before_ != SCHED_OTHER || ::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) == 0) return;
@@ -366,10 +383,10 @@ Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& w
   }
   std::shared_ptr<Launch> launch(new Launch, free_launch);
   launch->wanted = wanted;
-  launch->stacks = std::make_unique_for_overwrite<char[]>(kReaperStack + kCommandStack);
+  if (!launch->stacks.make()) return tl::unexpected(failed("no memory for the stacks of the sandbox's processes", "stacks").error());
   ChildPlan& child = launch->child;
-  child.reaper_stack = launch->stacks.get() + kReaperStack;  // of the allocator's alignment, 16, as the ABI asks
-  child.command_stack = launch->stacks.get() + kReaperStack + kCommandStack;
+  child.reaper_stack = launch->stacks.reaper();
+  child.command_stack = launch->stacks.command();
   child.early_root = wanted.namespaces.mount && !may_be_whole_root(plan);
   set_identity(*launch);
   set_cgroup(plan, *launch);

@@ -44,6 +44,24 @@ class FirstTurn {
   int before_;
 };
 
+// The stacks of the reaper and the command, amid memory that nobody may touch and that is enough to have a table of pages of
+// its own.
+class Stacks {
+ public:
+  Stacks() = default;
+  ~Stacks() { release(); }
+  Stacks(const Stacks&) = delete;
+  Stacks& operator=(const Stacks&) = delete;
+  [[nodiscard]] bool make() noexcept;  // false: errno says why
+  void release() noexcept;             // when nobody runs on them any more
+  [[nodiscard]] char* reaper() const noexcept;  // their upper ends, aligned to 16
+  [[nodiscard]] char* command() const noexcept;
+
+ private:
+  char* around_ = nullptr;
+  char* lower_ = nullptr;
+};
+
 struct Launch {
   Wanted wanted;
   landlock::Ruleset ruleset;
@@ -63,7 +81,7 @@ struct Launch {
   std::vector<std::string> created_names;
   std::vector<CreatedFile> created;
   std::string uid_map, gid_map, cgroup_name;
-  std::unique_ptr<char[]> stacks;
+  Stacks stacks;
   std::unique_ptr<Observer> observer;
   ChildPlan child{};
   std::vector<std::string> weaker;  // what of the plan is withheld because there is no minimal root

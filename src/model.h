@@ -574,7 +574,7 @@ struct Result {
   std::optional<Outcome> outcome;  // when a command ran
   LastProcess last;                // what supervise.h's await_end() waits for
   std::string command;             // name, when known
-  std::string policy_name;
+  std::string policy_name, policy_sha256;
   std::vector<std::shared_ptr<const json::Document>> policy_sources;  // what was read of it; empty: it was not loaded
 };
 

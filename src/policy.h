@@ -38,8 +38,7 @@ struct LoadScope {
 // path: a policy file or directory.
 [[nodiscard]] Expected<Policy> load_policy(std::string_view path, PolicyFiles& files, const LoadScope& scope);
 
-// SHA-256 of all that was read of a policy, in the order in which it was, in hex. Made when it is told: in a launch that is
-// while the sandbox is taken down, which takes longer.
+// SHA-256 of all that was read of a policy, in the order in which it was, in hex.
 [[nodiscard]] std::string policy_digest(const std::vector<std::shared_ptr<const json::Document>>& sources);
 
 // Whether text may name a command: [A-Za-z0-9_][A-Za-z0-9._+-]{0,63}.

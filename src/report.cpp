@@ -10,7 +10,6 @@
 
 #include "explain.h"
 #include "inline_text.h"
-#include "policy.h"
 #include "utf8.h"
 
 namespace safe_exec {
@@ -187,8 +186,8 @@ Json clamped_json(const Result& result) {
 }
 
 Json policy_json(const Result& result) {
-  if (result.policy_sources.empty()) return nullptr;
-  return Object(2).put("name", printable(result.policy_name)).put("sha256", policy_digest(result.policy_sources)).take();
+  if (result.policy_sha256.empty()) return nullptr;
+  return Object(2).put("name", printable(result.policy_name)).put("sha256", result.policy_sha256).take();
 }
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(printable(text)); }

@@ -179,7 +179,7 @@ PathResult<Binary> SystemResolver::binary(const Command& command, std::string_vi
 std::optional<Error> SystemResolver::broken() const {
   if (exhausted_ == 0) return std::nullopt;
   Error error;
-  const bool refused = exhausted_ == ENOSYS || exhausted_ == EPERM;  // openat2(2), faccessat2(2), getxattr(2)
+  const bool refused = exhausted_ == ENOSYS || exhausted_ == EPERM;  // openat2(2), faccessat2(2), fgetxattr(2)
   error.code = refused ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed;
   error.message = "the host could not answer: " + errno_text(exhausted_);
   error.step = "resolve";

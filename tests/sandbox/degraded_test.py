@@ -17,7 +17,7 @@ LOST = {"namespaces": set(NAMESPACES), "landlock_create_ruleset": {"landlock"}, 
         "landlock_restrict_self": {"landlock"}, "unshare": set(), "clone3": set(), "setns": set(), "close_range": set(),
         "pidfd_open": set(), "pidfd_send_signal": set()}
 LOST.update({name: {"mount_namespace"} for name in MOUNTS})
-REFUSED = {"seccomp": "seccomp", "no_new_privs": "no_new_privs", "execveat": "exec", "prctl": "parent_check", "openat2": "resolve", "faccessat2": "resolve", "getxattr": "resolve", "wait4": "command_fork",
+REFUSED = {"seccomp": "seccomp", "no_new_privs": "no_new_privs", "execveat": "exec", "prctl": "parent_check", "openat2": "resolve", "faccessat2": "resolve", "fgetxattr": "resolve", "wait4": "command_fork",
            "ppoll": "parent_check", "poll": "poll"}
 
 
