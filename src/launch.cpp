@@ -346,15 +346,17 @@ void free_launch(Launch* launch) noexcept {
 }  // namespace
 
 bool Stacks::make() noexcept {
-  void* const around = ::mmap(nullptr, 2 * kTable, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (around == MAP_FAILED) return false;
-  around_ = static_cast<char*>(around);
-  lower_ = around_ + (kTable - reinterpret_cast<std::uintptr_t>(around_) % kTable) + kTable / 2;
-  return ::mprotect(lower_, kReaperStack + kCommandStack, PROT_READ | PROT_WRITE) == 0;
+  // A wish: where the place is taken, the kernel finds another, and only the table is shared.
+  const auto here = reinterpret_cast<std::uintptr_t>(&free_launch);
+  void* const wish = reinterpret_cast<void*>(here / kTable * kTable - 32 * kTable + kTable / 2);
+  void* const lower = ::mmap(wish, kReaperStack + kCommandStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (lower == MAP_FAILED) return false;
+  lower_ = static_cast<char*>(lower);
+  return true;
 }
 
 void Stacks::release() noexcept {
-  if (around_ != nullptr) (void)::munmap(std::exchange(around_, nullptr), 2 * kTable);
+  if (lower_ != nullptr) (void)::munmap(std::exchange(lower_, nullptr), kReaperStack + kCommandStack);
 }
 
 char* Stacks::reaper() const noexcept { return lower_ + kReaperStack; }

@@ -44,8 +44,7 @@ class FirstTurn {
   int before_;
 };
 
-// The stacks of the reaper and the command, amid memory that nobody may touch and that is enough to have a table of pages of
-// its own.
+// The stacks of the reaper and the command, with nothing near them: there is no page below, and their table of pages is theirs.
 class Stacks {
  public:
   Stacks() = default;
@@ -58,7 +57,6 @@ class Stacks {
   [[nodiscard]] char* command() const noexcept;
 
  private:
-  char* around_ = nullptr;
   char* lower_ = nullptr;
 };
 
