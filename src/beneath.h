@@ -55,8 +55,8 @@ struct Here {
 // nothing else may be opened without blocking or side effects.
 [[nodiscard]] UniqueFd reopen(int path_fd, int flags) noexcept;
 
-// The regular file of this status, opened for reading by its name in a directory to which only who is trusted can write;
-// empty when another has the name by now, or it may not be read. A third of what reopen() costs: for that one the kernel
+// The regular file of this status, opened for reading by its name in a directory in which only who is trusted can put another
+// in its place; empty when another has the name by now, or it may not be read. A third of what reopen() costs: for that one the kernel
 // makes a directory of this process in /proc.
 [[nodiscard]] UniqueFd open_same(int directory, const char* name, const struct stat& status) noexcept;
 

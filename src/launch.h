@@ -44,7 +44,8 @@ class FirstTurn {
   int before_;
 };
 
-// The stacks of the reaper and the command, with nothing near them: there is no page below, and their table of pages is theirs.
+// The stacks of the reaper and the command; where the kernel grants the wish, with nothing near them and in a table of pages of
+// their own.
 class Stacks {
  public:
   Stacks() = default;

@@ -6,8 +6,8 @@
 #define JSON_NO_IO 1
 #include <nlohmann/json.hpp>
 
-#include "show.h"
 #include "policy.h"
+#include "show.h"
 
 namespace safe_exec {
 namespace {

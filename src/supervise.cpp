@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -477,11 +476,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   }
   if (auto whole = demands_met(plan, launch); !whole) return tl::unexpected(std::move(whole.error()));
   if (auto released = release_launch(launch); !released) return tl::unexpected(std::move(released.error()));
-  if (meanwhile) {
-    (void)::sched_yield();  // they go first
-    meanwhile();
-  }
-  auto watched = watch(plan, launch, last != nullptr);
+  auto watched = watch(plan, launch, last != nullptr, meanwhile);
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {
     if (watched->failed->step == Step::unshare && attempts.clone_instead()) return std::nullopt;

@@ -66,7 +66,7 @@ class TrustedWalks {
 // One sentence for people: "/a/b is owned by uid 1000", "/a/b: No such file or directory".
 [[nodiscard]] std::string describe(const WalkFailure& failure);
 
-// Reads at most json::kMaxBytes from files that walk_trusted accepts, from the descriptor that was checked.
+// Reads at most json::kMaxBytes from files that walk_trusted accepts, and from the inode that was checked.
 // owners: who may own them and the directories above.
 [[nodiscard]] std::unique_ptr<PolicyFiles> make_policy_files(Owners owners = Owners::root_or_caller);
 

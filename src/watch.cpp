@@ -55,9 +55,13 @@ class Watcher {
     if (launch.limits.counted) look_at_ = started_ + (launch.limits.unbound_processes ? kUnboundFirstLookMs : kFirstLookMs);
   }
 
-  Expected<Watched> run() {
+  Expected<Watched> run(const std::function<void()>& meanwhile) {
     const int stop_fd = open_stop_signals();
     if (launch_.limits.unbound_processes) launch_.first.emplace();
+    if (meanwhile) {
+      (void)::sched_yield();
+      meanwhile();
+    }
     while (!finished()) {
       if (!poll_once(stop_fd)) break;
     }
@@ -399,9 +403,9 @@ class Watcher {
 
 }  // namespace
 
-Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end) {
+Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end, const std::function<void()>& meanwhile) {
   const auto watcher = std::make_unique<Watcher>(plan, launch, leave_end);
-  return watcher->run();
+  return watcher->run(meanwhile);
 }
 
 }  // namespace safe_exec

@@ -57,6 +57,11 @@ std::string hint_for(std::string_view step, int error) {
 
 }  // namespace
 
+bool has_proc() noexcept {
+  char number[16];
+  return ::readlink("/proc/self", number, sizeof number) > 0;
+}
+
 std::optional<Error> missing_proc() {
   const UniqueFd fd(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (fd || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) return std::nullopt;

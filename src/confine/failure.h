@@ -12,8 +12,10 @@ namespace safe_exec {
 
 [[nodiscard]] std::string step_name(Step step);
 
-// What makes every other message misleading: there is no /proc to look through. Asked only when something went wrong.
+// What makes every other message misleading: there is no /proc to look through.
 [[nodiscard]] std::optional<Error> missing_proc();
+// Whether there is one that shows this process. A look at a link in it, which costs a tenth of what lies behind that link.
+[[nodiscard]] bool has_proc() noexcept;
 
 // The remedy for what the host lacks or refuses, where the error has none of its own.
 void add_hint(Error& error);

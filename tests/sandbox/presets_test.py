@@ -123,7 +123,16 @@ class Presets(unittest.TestCase):
 
     if ROOT:  # for both users
         def test_without_proc(self):
-            self.refused(MOUNTED + ['mount -t tmpfs tmpfs /proc && exec "$@"'], "proc", "mount a proc file system")
+            hidden = MOUNTED + ['mount -t tmpfs tmpfs /proc && exec "$@"']
+            self.refused(hidden, "proc", "mount a proc file system")
+            # A policy that asks for little, and a decision alone.
+            bench = ["--policy", os.path.join(SOURCE, "tests/bench/true.json")]
+            for uid in (0, OTHER):
+                for words in (["run", *bench, "--", "true"], ["check", *bench, "--", "true"], ["policy", "validate", *bench]):
+                    with self.subTest(uid=uid, words=words):
+                        done = subprocess.run(hidden + ["sh"] + as_user(uid) + [BINARY] + words + ["--output", "json"][:2 * (words[0] == "policy")],
+                                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=60)
+                        self.assertEqual((json.loads(done.stdout)["error"] or {}).get("step"), "proc", done.stdout)
 
         def test_without_devices(self):
             self.holds(MOUNTED + ['mount -t tmpfs tmpfs /dev && exec "$@"'], ())
