@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "child_steps.h"
@@ -184,8 +185,8 @@ void leave_real_time(const ChildPlan& plan) {
 void begin_command(const ChildPlan& plan, Run& run) {
   run.step = Step::cgroup;  // before anything can be taken that counts
   if (run.join) must(plan, call(SYS_write, plan.cgroup_processes, "0", 1), run.step);
-  run.step = Step::session;  // a session of its own: no controlling terminal to push input into (TIOCSTI)
-  must(plan, call(SYS_setsid), run.step);
+  run.step = Step::session;
+  must(plan, call(SYS_setpgid, 0, 0), run.step);
   set_signal_mask(plan, 0);
   run.step = Step::limits;
   leave_real_time(plan);
@@ -242,6 +243,7 @@ void report_end(const Run& run, int status) {
   message.step = run.step;
   message.error = run.step == Step::exec ? 0 : EINTR;
   message.status = status;
+  message.overdue = run.overdue ? 1 : 0;
   rusage usage{};
   call(SYS_getrusage, RUSAGE_CHILDREN, &usage);
   message.cpu_user_us = usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec;
@@ -400,23 +402,46 @@ void keep_only(const ChildPlan& plan, int signal_fd) {
   }
 }
 
-// Returns whether anything may be left of the tree.
-bool wait_for_end(const Run& run, long& command, int signal_fd) {
-  pollfd watch[2] = {{run.plan->lifeline_fd, POLLIN, 0}, {signal_fd, POLLIN, 0}};
-  for (;;) {
+int64_t now_ms() {
+  timespec now{};
+  call(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Returns whether anything may be left of the tree. It is the supervisor who keeps the time and says stop. But among a hundred
+// that run who has counted them is kept from his turn for seconds, and so is who reaps what they leave as fast as they do: so
+// this process ends the tree, too, and where others end but the command it looks only every so often.
+bool wait_for_end(Run& run, long& command, int signal_fd) {
+  constexpr int64_t kLateMs = 2, kPauseMs = 20;
+  const ChildPlan& plan = *run.plan;
+  const int64_t until = plan.wall_ms == INT64_MAX ? INT64_MAX : plan.wall_ms + kLateMs;
+  pollfd watch[3] = {{plan.lifeline_fd, POLLIN, 0}, {signal_fd, POLLIN, 0}, {-1, POLLIN, 0}};  // the last: the command
+  for (bool others = false;;) {
     const bool more = reap(run, command, WNOHANG);
     if (command == 0) return more;  // without a child there is no descendant: orphans become children of this process
-    const long ready = call(SYS_ppoll, watch, 2);
+    if (others && watch[2].fd < 0 && plan.observer == nullptr) watch[2].fd = static_cast<int>(call(SYS_pidfd_open, command, 0));
+    const bool pausing = others && watch[2].fd >= 0;
+    watch[1].fd = pausing ? -1 : signal_fd;
+    int64_t wait = until == INT64_MAX ? INT64_MAX : until - now_ms();
+    if (wait <= 0) return run.overdue = true;
+    if (pausing && wait > kPauseMs) wait = kPauseMs;
+    const timespec time{wait / 1000, wait % 1000 * 1000000};
+    const long ready = call(SYS_ppoll, watch, 3, wait == INT64_MAX ? nullptr : &time);
     if (ready < 0 && ready != -EINTR) return true;
-    if (watch[0].revents != 0) return true;  // the supervisor says stop, or is gone
-    char information[128];              // sizeof(struct signalfd_siginfo)
-    if (watch[1].revents != 0) call(SYS_read, signal_fd, information, sizeof information);
+    if (ready > 0 && watch[0].revents != 0) return true;  // the supervisor says stop, or is gone
+    others = ready > 0 && watch[1].fd >= 0 && watch[1].revents != 0;
+    char information[128];  // sizeof(struct signalfd_siginfo)
+    if (others) call(SYS_read, signal_fd, information, sizeof information);
   }
 }
 
 // What needs no knowledge of what is granted, while the supervisor finds that out. Shares its table of descriptors: opens
 // nothing that it does not close.
 void begin_tree(const ChildPlan& plan) {
+  // A session of its own: no controlling terminal to push input into (TIOCSTI). Not one of the command's alone: for each the
+  // scheduler has a group (sched_autogroup_enabled, sched(7)), and Linux 6.18 lets one in which much is forked keep all others
+  // waiting for seconds. Within the group this process has its turn in time.
+  must(plan, call(SYS_setsid), Step::session);
   // Who sweeps, or has something to remove, sees by the lifeline that it is time.
   if (!plan.outlives) must(plan, call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), Step::parent_check);
   make_namespaces(plan);
@@ -486,6 +511,7 @@ void place_command(const ChildPlan& plan, Run& run) {
   if (!plan.pid_namespace) go_first();
   drop_privileges(plan);
   say(run.placed, kGo);
+  if (plan.pid_namespace) go_first();
 }
 
 }  // namespace
@@ -529,7 +555,7 @@ void run_reaper(void* given) noexcept {
   ChildPlan& plan = *static_cast<ChildPlan*>(given);
   // What the sandbox makes for itself the command can use, whatever the caller's mask is.
   const auto mask = static_cast<uint32_t>(call(SYS_umask, 022));
-  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1, mask};
+  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1, mask, false};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   begin_tree(plan);

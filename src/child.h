@@ -25,6 +25,7 @@ struct Message {
   uint32_t item;   // failed: index of the mount operation
   int32_t status;  // ended: as wait4(2) gives it
   uint32_t tmp_full;  // ended: nothing was left of the private /tmp
+  uint32_t overdue;   // ended: killed with all of the tree, since nobody had said so when its time was over
   int64_t cpu_user_us, cpu_system_us, max_rss_kib;  // ended
 };
 
@@ -100,6 +101,7 @@ struct ChildPlan {
   size_t created_count;
   bool private_tmp;       // the new root's /tmp is a file system of its own
   unsigned fd_ceiling;    // 0: close_range(2) works
+  int64_t wall_ms;        // CLOCK_MONOTONIC: the tree's time is over; INT64_MAX: it never is
   // The reaper's own notes.
   long command;          // its pid, once there is one
   uint32_t uses_memory;  // 0: not this process's any more; the kernel says it, where the reaper comes to its end by itself

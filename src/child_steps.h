@@ -19,6 +19,7 @@ struct Run {
   uint32_t placed;  // a Go, by the reaper: root and working directory are the command's
   uint32_t sharing; // not 0 until the command has executed or is gone (CLONE_CHILD_CLEARTID)
   uint32_t mask;    // the caller's, umask(2)
+  bool overdue;     // the reaper ended the tree by itself, at its time limit
 };
 
 [[noreturn]] void quit(int status) noexcept;

@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "clock.h"
 #include "confine/census.h"
 #include "confine/failure.h"
 #include "confine/seccomp.h"
@@ -428,10 +429,12 @@ Expected<void> prepare_launch(const Plan& plan, Launch& launch) {
   return {};
 }
 
-Expected<void> release_launch(Launch& launch) {
+Expected<void> release_launch(const Plan& plan, Launch& launch) {
   const auto ceiling = take_own_descriptors();
   if (!ceiling) return tl::unexpected(ceiling.error());
   launch.child.fd_ceiling = *ceiling;
+  launch.released_ms = monotonic_ms();
+  launch.child.wall_ms = plan.timeout_ms > 0 ? launch.released_ms + std::min<std::int64_t>(plan.timeout_ms, INT32_MAX) : INT64_MAX;
   let_go(launch.child, kGo);
   launch.waiting = false;
   for (Pipe* pipe : {&launch.out, &launch.err, &launch.report, &launch.observed}) pipe->write.reset();

@@ -86,6 +86,7 @@ struct Launch {
   std::vector<std::string> weaker;  // what of the plan is withheld because there is no minimal root
   std::string unreached;            // what of the network is, because it cannot be told apart from the host's
   pid_t pid = -1;
+  std::int64_t released_ms = 0;  // CLOCK_MONOTONIC: when it was let go
   UniqueFd pidfd;
   std::optional<FirstTurn> first;
   bool running = false;  // the reaper uses all this
@@ -100,6 +101,6 @@ struct Launch {
 [[nodiscard]] Expected<void> prepare_launch(const Plan& plan, Launch& launch);
 // Lets the reaper go on, which starts the command. Afterwards the child's ends of the pipes are closed here.
 // Error: launch_failed, and nothing was started.
-[[nodiscard]] Expected<void> release_launch(Launch& launch);
+[[nodiscard]] Expected<void> release_launch(const Plan& plan, Launch& launch);
 
 }  // namespace safe_exec

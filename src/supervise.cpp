@@ -475,7 +475,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
     return retry(landlock ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>(), prepared.error());
   }
   if (auto whole = demands_met(plan, launch); !whole) return tl::unexpected(std::move(whole.error()));
-  if (auto released = release_launch(launch); !released) return tl::unexpected(std::move(released.error()));
+  if (auto released = release_launch(plan, launch); !released) return tl::unexpected(std::move(released.error()));
   auto watched = watch(plan, launch, last != nullptr, meanwhile);
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {

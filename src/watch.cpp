@@ -47,9 +47,9 @@ class Watcher {
         leave_end_(leave_end),
         out_{launch.out.read, Capture(plan.stdout_bytes)},
         err_{launch.err.read, Capture(plan.stderr_bytes)},
-        started_(monotonic_ms()),
+        started_(launch.released_ms),
+        wall_(launch.child.wall_ms),
         census_(launch.pid, bounds_of(plan, launch)) {
-    wall_ = plan.timeout_ms > 0 ? started_ + std::min<std::int64_t>(plan.timeout_ms, INT32_MAX) : INT64_MAX;
     if (plan.stdin_plan.kind == StdinPlan::Kind::text) feed_ = plan.stdin_plan.text;
     if (launch.limits.cgroup) look_at_ = started_ + kCgroupLookMs;
     if (launch.limits.counted) look_at_ = started_ + (launch.limits.unbound_processes ? kUnboundFirstLookMs : kFirstLookMs);
@@ -291,6 +291,7 @@ class Watcher {
     if (message.kind == Message::failed) launch_.child.created_count = 0;  // they may be tried again, in another sandbox
     auto& place = message.kind == Message::failed ? seen_.failed : seen_.ended;
     if (message.kind != Message::failed && message.kind != Message::ended) malformed_ = true;
+    if (message.overdue != 0 && WIFSIGNALED(message.status) && WTERMSIG(message.status) == SIGKILL && running()) seen_.timed_out = true;
     if (!place) place = message;
     if (ended_at_ == 0) ended_at_ = monotonic_ms();
   }
@@ -384,7 +385,7 @@ class Watcher {
   Watched seen_;
   UniqueFd stop_;
   std::int64_t started_;
-  std::int64_t wall_ = INT64_MAX;
+  std::int64_t wall_;
   std::int64_t look_at_ = INT64_MAX;
   Census census_;
   std::int64_t ended_at_ = 0;          // the command's end was reported
