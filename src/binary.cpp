@@ -205,6 +205,7 @@ PathResult<Binary> identify_binary(const Command& command, std::string_view as_n
     if (!added) return tl::unexpected(std::move(added.error()));
     return binary;
   }
+  if (start.substr(0, 4) != "\177ELF") return untrusted(*found + " is neither an ELF program nor a script that names its interpreter");
   binary.physical = std::move(checked->path);
   binary.links = std::move(checked->links);
   binary.readable = std::move(readable);

@@ -99,6 +99,7 @@ class DenyWalker {
     if (!coverable_ || ::access("/dev/null", F_OK) != 0) return {};
     return std::move(matches_);
   }
+  [[nodiscard]] std::vector<std::string> take_hidden() { return std::move(hidden_); }
   // The directories on the way to these without whose name they would be none: .config of "**/.config/gh/**".
   [[nodiscard]] std::vector<std::string> held(const std::vector<Covered::Match>& matches) const {
     std::set<std::string> held;
@@ -120,6 +121,7 @@ class DenyWalker {
     base_ = path.size();
     matches_.clear();
     around_.clear();
+    hidden_.clear();
     refused_ = false;
     if (!spent_) problem_.clear();
     coverable_ = grant.access > PathAccess::read || in_own_tmp(plan_, grant.path);
@@ -248,6 +250,7 @@ class DenyWalker {
   }
 
   void to_cover(const std::string& path, const Child& child, bool directory) {
+    if (directory && hidden_.size() < kMaxCovers) hidden_.push_back(child_path(path, child.name));
     const bool plain = child.type == DT_REG || directory;  // nothing is mounted on a link
     coverable_ = coverable_ && plain && matches_.size() < kMaxCovers;
     if (coverable_) matches_.push_back({child_path(path, child.name), directory});
@@ -340,6 +343,7 @@ class DenyWalker {
   bool refused_ = false;  // the last one is our own and cannot be listed
   std::vector<Grant> around_;
   std::vector<Covered::Match> matches_;
+  std::vector<std::string> hidden_;
   std::vector<std::string> places_;  // absolute ones that are left out
   std::set<std::string> unseen_;
   std::set<std::string> clean_;  // granted more than once, to be read, written and executed
@@ -422,7 +426,9 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
       // Parents first: a minimal root is built in this order.
       std::sort(made.begin(), made.end(), [](const Grant& a, const Grant& b) { return a.path < b.path; });
       std::move(made.begin(), made.end(), std::back_inserter(result));
-      if (!matches.empty()) {
+      if (matches.empty()) {
+        std::ranges::move(walker.take_hidden(), std::back_inserter(plan.hidden));
+      } else {
         std::vector<std::string> held = walker.held(matches);
         plan.covered.push_back({std::move(grant), std::move(matches), std::move(held)});
       }

@@ -467,6 +467,7 @@ struct Plan {
   UniqueFd cwd_fd;
   std::vector<Grant> grants;     // operands first, then policy, runtime, devices
   std::vector<Covered> covered;  // what some of them stand for
+  std::vector<std::string> hidden;  // denied directories below what others are granted around: not even their names are shown
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;
   std::vector<ReadOnlyPath> read_only;

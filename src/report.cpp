@@ -368,6 +368,9 @@ Json grants_json(const Plan& plan) {
     if (grant.executable) entry["execute"] = true;
     if (!grant.exists) entry["exists"] = false;
     add_directory(entry, grant);
+    for (const std::string& path : plan.hidden) {
+      if (path.substr(0, path.rfind('/')) == grant.path) entry["hidden"].push_back(printable(path));
+    }
     out.push_back(std::move(entry));
   }
   for (const Covered& covered : plan.covered) {  // in place of those around the matches, where there is a mount namespace

@@ -226,8 +226,10 @@ Error step_error(const Launch& launch, const Message& message) {
   std::string text = message.step == Step::exec ? "the program cannot be executed" : "the sandbox cannot be set up";
   const bool mount = message.step == Step::mount_bind || message.step == Step::mount_entry;
   if (mount && message.item < launch.root.ops.size()) text += std::string(" at /") + launch.root.ops[message.item].target;
-  return launch_error(layer ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed, std::move(text),
-                      step_name(message.step), message.error);
+  Error error = launch_error(layer ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed, std::move(text),
+                             step_name(message.step), message.error);
+  if (mount && message.error == ESTALE) error.hint = "it was replaced while it was looked at; try again";
+  return error;
 }
 
 // ---- what was enforced

@@ -478,17 +478,17 @@ class RootPlanner {
 
   // Last: over every bind in which a match can be seen.
   void emit_denied() {
-    if (!plan_.covered.empty()) open_null();
+    if (!plan_.covered.empty() || !plan_.hidden.empty()) open_null();
     std::map<std::string, bool> targets;
-    for (const Covered& covered : plan_.covered) {
-      for (const Covered::Match& match : covered.matches) {
-        for (const auto& [place, bind] : binds_) {
-          if (bind.directory && match.path.starts_with(bind.source + "/")) {
-            targets[place.substr(1) + match.path.substr(bind.source.size())] = match.directory;
-          }
-        }
+    const auto add = [&](const std::string& path, bool directory) {
+      for (const auto& [place, bind] : binds_) {
+        if (bind.directory && path.starts_with(bind.source + "/")) targets[place.substr(1) + path.substr(bind.source.size())] = directory;
       }
+    };
+    for (const Covered& covered : plan_.covered) {
+      for (const Covered::Match& match : covered.matches) add(match.path, match.directory);
     }
+    for (const std::string& path : plan_.hidden) add(path, true);
     for (const auto& [target, directory] : targets) emit_cover(target, directory);
   }
 

@@ -406,6 +406,23 @@ class Covered(SandboxTest):
             status, result = self.run_json(policy, ["dash", "-c", script])
             self.assertEqual((status, result["error"]["code"], result["error"]["step"]), (125, "sandbox_unavailable", "deny_paths"), result)
 
+    def test_what_is_only_read_shows_no_name_below_a_directory_that_is_denied(self):
+        read = {"path": "read", "within": ["${start_dir}"]}
+        node = dict(SHELL, sandbox={"exec": ["/usr/bin/ls"]}, operands=[{"name": "d", "type": read, "count": [0, 3]}])
+        for given, sandbox in ((["sub"], {}), ([], {"read": ["${start_dir}"]})):
+            policy = self.policy({"dash": dict(node, sandbox=dict(node["sandbox"], **sandbox))}, defaults={"deny_paths": ["**/.ssh/**"]})
+            for user in (None, become_user) if os.getuid() == 0 else (None,):
+                self.plant()
+                os.chmod(self.dir, 0o755)
+                for layers, seen in (({}, ""), (NO_NAMESPACES, "id\n")):  # without mounts its names can be listed, as the manual says
+                    policy = self.policy({"dash": dict(node, sandbox=dict(node["sandbox"], layers=layers, **sandbox))}, defaults={"deny_paths": ["**/.ssh/**"]})
+                    _, result = self.run_json(policy, ["dash", "-c", "ls -A sub/.ssh; read x <sub/.ssh/id; echo $x; read y <sub/.ENV; echo $y", *given], preexec_fn=user)
+                    self.assertEqual(result["stdout"], seen + "\nhunter2\n", result)
+                    self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+            _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", "true", *given], cwd=self.ws)
+            hidden = [grant["hidden"] for grant in json.loads(out)["confinement"]["grants"] if "hidden" in grant]
+            self.assertEqual(hidden, [[os.path.join(self.ws, "sub/.ssh")]])
+
     def test_explain_names_what_is_covered(self):
         self.plant()
         node = dict(SHELL, sandbox={"write": ["${start_dir}"], "exec": ["/usr/bin"]})

@@ -72,6 +72,8 @@ TEST_CASE("binary: type, mode, owner and the directories above decide whether it
   REQUIRE(identify_binary(command({good}), "", {}));
   CHECK(refused(command({scratch.dir("dir")})) == DenialCode::binary_untrusted);
   CHECK(refused(command({scratch.file("plain", "\177ELF", 0644)})) == DenialCode::binary_untrusted);
+  CHECK(refused(command({scratch.file("text", "echo hi\n", 0755)})) == DenialCode::binary_untrusted);
+  CHECK(refused(command({scratch.file("empty", "", 0755)})) == DenialCode::binary_untrusted);
   for (const mode_t mode : {mode_t{04755}, mode_t{02755}, mode_t{0775}, mode_t{0757}}) {
     REQUIRE(::chmod(good.c_str(), mode) == 0);
     CHECK(refused(command({good})) == DenialCode::binary_untrusted);
