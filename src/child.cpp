@@ -408,9 +408,9 @@ int64_t now_ms() {
   return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-// Returns whether anything may be left of the tree. It is the supervisor who keeps the time and says stop. But among a hundred
-// that run who has counted them is kept from his turn for seconds, and so is who reaps what they leave as fast as they do: so
-// this process ends the tree, too, and where others end but the command it looks only every so often.
+// Returns whether anything may be left of the tree. The supervisor keeps the time and says stop. But where a hundred run, the
+// scheduler may keep it waiting for seconds: so this process, which hardly runs, ends the tree by itself a moment later. That it
+// hardly runs, it looks only every so often where others end than the command: the orphans of a bomb.
 bool wait_for_end(Run& run, long& command, int signal_fd) {
   constexpr int64_t kLateMs = 2, kPauseMs = 20;
   const ChildPlan& plan = *run.plan;

@@ -459,7 +459,7 @@ class RootPlanner {
   // An empty directory over a directory, a device that cannot be opened over a file. target: relative to the new root.
   void emit_cover(std::string target, bool directory) {
     struct stat null {};
-    if (::fstat(null_.get(), &null) < 0) error_ = errno;
+    if (!directory && ::fstat(null_.get(), &null) < 0) error_ = errno;
     MountOp op{};
     op.kind = directory ? MountOp::tmpfs : MountOp::bind;
     op.target = keep(std::move(target));
@@ -478,7 +478,6 @@ class RootPlanner {
 
   // Last: over every bind in which a match can be seen.
   void emit_denied() {
-    if (!plan_.covered.empty() || !plan_.hidden.empty()) open_null();
     std::map<std::string, bool> targets;
     const auto add = [&](const std::string& path, bool directory) {
       for (const auto& [place, bind] : binds_) {
@@ -489,6 +488,7 @@ class RootPlanner {
       for (const Covered::Match& match : covered.matches) add(match.path, match.directory);
     }
     for (const std::string& path : plan_.hidden) add(path, true);
+    if (std::ranges::any_of(targets, [](const auto& target) { return !target.second; })) open_null();
     for (const auto& [target, directory] : targets) emit_cover(target, directory);
   }
 

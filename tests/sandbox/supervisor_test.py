@@ -77,6 +77,21 @@ class Supervisor(SandboxTest):
             os.kill(command, signal.SIGCONT)
             self.assertIn(b'"exited"', process.communicate(timeout=60)[0])
 
+    def test_the_time_limit_holds_though_the_supervisor_has_no_turn(self):
+        for layers in ({}, {"pid_namespace": "off"}):
+            policy = self.policy({"dash": dict(SHELL, sandbox={"layers": layers}, timeout_ms=4000)})
+            process = self.popen(["run", "--policy", policy, "--", "dash", "-c", "kill -STOP $$"])
+            _, command = stopped_below(process.pid)
+            os.kill(process.pid, signal.SIGSTOP)
+            deadline = time.monotonic() + 60
+            while os.path.exists("/proc/%d" % command) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            gone = not os.path.exists("/proc/%d" % command)
+            os.kill(process.pid, signal.SIGCONT)
+            out, _ = process.communicate(timeout=60)
+            self.assertTrue(gone, out)
+            self.assertEqual(json.loads(out)["outcome"], {"type": "timed_out", "limit": "wall", "limit_ms": 4000})
+
     def test_a_tree_that_can_no_longer_be_counted_is_told_as_that_or_ended(self):
         for said, expected in (("prefer", '"partial"'), ("require", "the tree could not be counted")):
             node = dict(SHELL, sandbox={"layers": {"limits": said}}, limits={"memory_mib": 256}, timeout_ms=3000)
