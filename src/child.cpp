@@ -584,6 +584,7 @@ long start_reaper(ChildPlan& plan, unsigned long namespaces, int* pidfd) noexcep
   constexpr unsigned long kShared = CLONE_VM | CLONE_FILES | CLONE_PIDFD;
   const long pid = spawn(namespaces | kShared | SIGCHLD, plan.reaper_stack, run_reaper, &plan, pidfd, nullptr);
   if (pid < 0) call(SYS_set_tid_address, nullptr);
+  else call(SYS_sched_yield);  // moved to a session it waits for a turn of its own: sooner begun, it has had that while we prepare
   return pid;
 }
 
