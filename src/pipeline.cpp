@@ -39,9 +39,7 @@ std::string command_name(const Request& request) {
 
 Expected<Policy> load(const Invocation& in, const LoadScope& scope) {
   // By /proc what is open has a name: whether a variable stands for a directory that holds the policy is found so.
-  if (!has_proc()) {
-    if (auto missing = missing_proc()) return tl::make_unexpected(*std::move(missing));
-  }
+  if (auto there = require_proc(); !there) return tl::make_unexpected(std::move(there.error()));
   auto path = find_policy(in.policy, /*requester_facing=*/false);
   if (!path) return tl::make_unexpected(path.error());
   const std::unique_ptr<PolicyFiles> files = make_policy_files();

@@ -55,19 +55,24 @@ std::string hint_for(std::string_view step, int error) {
   return "";
 }
 
+Error no_proc(const char* message, int sys_errno) {
+  Error error = launch_error(ErrorCode::sandbox_unavailable, message, "proc", sys_errno);
+  error.hint = "mount a proc file system at /proc: by it a file that was checked is opened again, not another";
+  return error;
+}
+
 }  // namespace
 
-bool has_proc() noexcept {
+Expected<void> require_proc() {
   char number[16];
-  return ::readlink("/proc/self", number, sizeof number) > 0;
+  if (::readlink("/proc/self", number, sizeof number) > 0) return {};
+  return tl::unexpected(no_proc("/proc/self cannot be read", errno));
 }
 
 std::optional<Error> missing_proc() {
   const UniqueFd fd(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (fd || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) return std::nullopt;
-  Error error = launch_error(ErrorCode::sandbox_unavailable, "/proc/self/fd cannot be reached", "proc", errno);
-  error.hint = "mount a proc file system at /proc: by it a file that was checked is opened again, not another";
-  return error;
+  return no_proc("/proc/self/fd cannot be reached", errno);
 }
 
 void add_hint(Error& error) {

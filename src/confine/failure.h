@@ -12,10 +12,10 @@ namespace safe_exec {
 
 [[nodiscard]] std::string step_name(Step step);
 
-// What makes every other message misleading: there is no /proc to look through.
+// What makes every other message misleading: there is no /proc to look through. Asked only when something went wrong.
 [[nodiscard]] std::optional<Error> missing_proc();
-// Whether there is one that shows this process. A look at a link in it, which costs a tenth of what lies behind that link.
-[[nodiscard]] bool has_proc() noexcept;
+// Whether there is one that shows this process, by a link in it: that costs a tenth of a look behind the link, and is asked always.
+[[nodiscard]] Expected<void> require_proc();
 
 // The remedy for what the host lacks or refuses, where the error has none of its own.
 void add_hint(Error& error);

@@ -483,6 +483,8 @@ class RootPlanner {
       for (const auto& [place, bind] : binds_) {
         if (bind.directory && path.starts_with(bind.source + "/")) targets[place.substr(1) + path.substr(bind.source.size())] = directory;
       }
+      const bool ours = is_within(path, "/proc") || is_within(path, "/dev") || (own_tmp_ && is_within(path, "/tmp"));
+      if (cover(path) == &host_root_ && !ours) targets[path.substr(1)] = directory;
     };
     for (const Covered& covered : plan_.covered) {
       for (const Covered::Match& match : covered.matches) add(match.path, match.directory);

@@ -409,13 +409,12 @@ class Covered(SandboxTest):
     def test_what_is_only_read_shows_no_name_below_a_directory_that_is_denied(self):
         read = {"path": "read", "within": ["${start_dir}"]}
         node = dict(SHELL, sandbox={"exec": ["/usr/bin/ls"]}, operands=[{"name": "d", "type": read, "count": [0, 3]}])
-        for given, sandbox in ((["sub"], {}), ([], {"read": ["${start_dir}"]})):
-            policy = self.policy({"dash": dict(node, sandbox=dict(node["sandbox"], **sandbox))}, defaults={"deny_paths": ["**/.ssh/**"]})
+        for given, sandbox, denied in ((["sub"], {}, "**/.ssh/**"), ([], {"read": ["${start_dir}"]}, "**/.ssh/**"), ([], {"read": ["/"]}, self.ws + "/sub/.ssh/**")):
             for user in (None, become_user) if os.getuid() == 0 else (None,):
                 self.plant()
                 os.chmod(self.dir, 0o755)
                 for layers, seen in (({}, ""), (NO_NAMESPACES, "id\n")):  # without mounts its names can be listed, as the manual says
-                    policy = self.policy({"dash": dict(node, sandbox=dict(node["sandbox"], layers=layers, **sandbox))}, defaults={"deny_paths": ["**/.ssh/**"]})
+                    policy = self.policy({"dash": dict(node, sandbox=dict(node["sandbox"], layers=layers, **sandbox))}, defaults={"deny_paths": [denied]})
                     _, result = self.run_json(policy, ["dash", "-c", "ls -A sub/.ssh; read x <sub/.ssh/id; echo $x; read y <sub/.ENV; echo $y", *given], preexec_fn=user)
                     self.assertEqual(result["stdout"], seen + "\nhunter2\n", result)
                     self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
