@@ -120,11 +120,6 @@ Expected<std::optional<Decision>> decide(const Request& request, const Invocatio
   }
 }
 
-// Of the policy as far as it was loaded. Not needed to decide: a launch makes it while the command runs.
-void add_digest(Result& result) {
-  if (result.policy_sha256.empty() && !result.policy_sources.empty()) result.policy_sha256 = policy_digest(result.policy_sources);
-}
-
 Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter stop, const Wishes& wishes, Result& result) {
   auto decided = decide(request, in, wishes, result);
   if (!decided) return tl::make_unexpected(decided.error());
@@ -149,7 +144,7 @@ Expected<void> carry_out(const Request& request, const Invocation& in, StopAfter
   // While an unused output file may still have to be removed, nobody of the tree may be left.
   const bool creates = std::any_of(plan.grants.begin(), plan.grants.end(),
                                    [](const Grant& grant) { return grant.access == PathAccess::create; });
-  auto outcome = execute(plan, *settled, creates || in.diagnose ? nullptr : &result.last, std::move(ahead), [&] { add_digest(result); });
+  auto outcome = execute(plan, *settled, creates || in.diagnose ? nullptr : &result.last, std::move(ahead));
   if (!outcome) return tl::make_unexpected(outcome.error());
   if (in.diagnose && !is_success(plan, outcome->ending)) diagnose(plan, *settled, *outcome);
   result.outcome = std::move(*outcome);
@@ -179,7 +174,8 @@ Result answer(const Invocation& in, StopAfter stop, Trace* trace, std::vector<Wi
   }
   result.id = request->id;
   if (auto done = carry_out(*request, in, stop, {trace, wider}, result); !done) result.error = because(done.error());
-  add_digest(result);
+  // Last: after a launch the sandbox is being taken down meanwhile, and that is waited for.
+  if (!result.policy_sources.empty()) result.policy_sha256 = policy_digest(result.policy_sources);
   if (!result.denied) return result;
   if ((result.error = missing_proc())) result.denied.reset();
   return result;

@@ -457,7 +457,7 @@ Expected<void> demands_met(const Plan& plan, const Launch& launch) {
 
 // One attempt. nullopt: a layer was given up, try again.
 Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already,
-                                         std::shared_ptr<Launch> begun, LastProcess* last, const std::function<void()>& meanwhile) {
+                                         std::shared_ptr<Launch> begun, LastProcess* last) {
   const auto retry = [&](std::span<const Layer> layers, Error error) -> Expected<std::optional<Outcome>> {
     if (auto given_up = attempts.without(layers, std::move(error)); !given_up) return tl::unexpected(given_up.error());
     return std::nullopt;
@@ -478,7 +478,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   }
   if (auto whole = demands_met(plan, launch); !whole) return tl::unexpected(std::move(whole.error()));
   if (auto released = release_launch(plan, launch); !released) return tl::unexpected(std::move(released.error()));
-  auto watched = watch(plan, launch, last != nullptr, meanwhile);
+  auto watched = watch(plan, launch, last != nullptr);
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {
     if (watched->failed->step == Step::unshare && attempts.clone_instead()) return std::nullopt;
@@ -570,13 +570,12 @@ HeadStart start_ahead(const Plan& plan) {
   return {launch ? std::move(*launch) : nullptr};  // an error is met again, and told, by execute()
 }
 
-Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last, HeadStart ahead,
-                          const std::function<void()>& meanwhile) {
+Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last, HeadStart ahead) {
   Attempts attempts(plan);
   // Each failing attempt gives up at least one layer, unshare(2), a network or a cgroup.
   for (int i = 0; i < kLayerCount + 3; ++i) {
     if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
-    auto outcome = attempt(plan, attempts, already, std::move(ahead.launch), last, meanwhile);
+    auto outcome = attempt(plan, attempts, already, std::move(ahead.launch), last);
     if (!outcome) return tl::unexpected(std::move(outcome.error()));
     if (outcome->has_value()) return std::move(**outcome);
   }

@@ -2,7 +2,6 @@
 // kills and reaps the whole tree, and says which layers were really in force.
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "model.h"
@@ -32,9 +31,8 @@ struct HeadStart {
 // last, when not null, may receive the process that goes last: then the command has ended and its output is complete,
 // but the kernel is still taking its namespaces down. The caller owes await_end() before it answers anybody; after a time
 // limit it answers first, since a large tree takes its time, and waits then.
-// meanwhile: what else the caller has to do; called when a command was let go, before anything is awaited of it.
 [[nodiscard]] Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last = nullptr,
-                                        HeadStart ahead = {}, const std::function<void()>& meanwhile = {});
+                                        HeadStart ahead = {});
 
 // Returns when nothing of the tree is left; at once when last is empty; after four seconds in any case. Kills what is not gone
 // within two, but never who sweeps.

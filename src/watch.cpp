@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -55,13 +54,9 @@ class Watcher {
     if (launch.limits.counted) look_at_ = started_ + (launch.limits.unbound_processes ? kUnboundFirstLookMs : kFirstLookMs);
   }
 
-  Expected<Watched> run(const std::function<void()>& meanwhile) {
+  Expected<Watched> run() {
     const int stop_fd = open_stop_signals();
     if (launch_.limits.unbound_processes) launch_.first.emplace();
-    if (meanwhile) {
-      (void)::sched_yield();
-      meanwhile();
-    }
     while (!finished()) {
       if (!poll_once(stop_fd)) break;
     }
@@ -404,9 +399,9 @@ class Watcher {
 
 }  // namespace
 
-Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end, const std::function<void()>& meanwhile) {
+Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end) {
   const auto watcher = std::make_unique<Watcher>(plan, launch, leave_end);
-  return watcher->run(meanwhile);
+  return watcher->run();
 }
 
 }  // namespace safe_exec

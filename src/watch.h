@@ -2,7 +2,6 @@
 // takes the signals by which safe-exec is told to stop. Never waits without a bound.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,7 +37,6 @@ struct Watched {
 // leave_end: once the command has ended and its output is complete, the rest of the tree is left to the reaper, which
 // goes last and takes its pid namespace along; the caller waits for it (await_end). So it is when the tree is not gone soon
 // after its time limit.
-// meanwhile: may be empty; called once, at first, when the command has had its turn to begin.
-[[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end, const std::function<void()>& meanwhile);
+[[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end);
 
 }  // namespace safe_exec
