@@ -229,17 +229,24 @@ struct FileReader {
   PolicyContext& context;
   File& file;
   const std::unordered_set<std::string_view>& overridden;
+  const LoadScope& scope;
   bool main = false;  // the one that was asked for: name and description are its
 };
 
 void read_override(FileReader& reader, const Item& item, Policy& /*out*/) {
   const std::vector<std::string> names = read_strings(item, 1);
   refuse_repeats(item, names);
-  if (!reader.context.everything) return;  // commands that were not loaded cannot be compared
   for (const Item& element : elements(item)) {
-    if (reader.overridden.contains(element.node->text)) continue;
+    const std::string_view name = element.node->text;
+    // Of commands that were not loaded nobody knows. Of one that was, the included definition would count unnoticed, as when the
+    // policy.json of a directory is given, whose commands/ is not read then.
+    if (!reader.scope.loads(name) || reader.overridden.contains(name)) continue;
+    if (reader.context.find(Named::command, name) != nullptr) {
+      refuse(element, {"the overridden command \"" + std::string(name) + "\" has nothing in its place",
+                       "a definition of it in this file, or in commands/ when the directory is given as the policy", describe_value(element), ""});
+    }
     const std::vector<std::string_view> known(reader.overridden.begin(), reader.overridden.end());
-    refuse_unknown(element, "overridden name", element.node->text, known, At::value);
+    refuse_unknown(element, "overridden name", name, known, At::value);
   }
 }
 
@@ -421,7 +428,7 @@ Policy load(std::string_view path, PolicyFiles& files, const LoadScope& scope) {
   for (const auto& [name, definition] : context.names[static_cast<std::size_t>(Named::option_set)]) {
     define_option_set(context, definition);
   }
-  for (std::size_t i = 0; i < read.size(); ++i) read_file({context, read[i], gatherer.overridden(), i == 0});
+  for (std::size_t i = 0; i < read.size(); ++i) read_file({context, read[i], gatherer.overridden(), scope, i == 0});
   check_variable_cycles(context);
   narrow_limits(read);
   check_by_path(context);
@@ -455,11 +462,14 @@ Item PolicyContext::item(Place place) const {
   return {&document, &document.node(place.node), place.source, ErrorCode::policy_invalid};
 }
 
+bool LoadScope::loads(std::string_view name) const {
+  return everything || name == command || std::find(wrapped.begin(), wrapped.end(), name) != wrapped.end();
+}
+
 bool LoadScope::add_wrapped(const std::vector<std::string>& names) {
   const std::size_t before = wrapped.size();
   for (const std::string& name : names) {
-    const bool known = name == command || std::find(wrapped.begin(), wrapped.end(), name) != wrapped.end();
-    if (!known && is_command_name(name)) wrapped.push_back(name);
+    if (!loads(name) && is_command_name(name)) wrapped.push_back(name);
   }
   return wrapped.size() > before;
 }

@@ -31,6 +31,7 @@ struct LoadScope {
   std::string command;       // else: policy.json and this command (directory form reads only its file)
   std::vector<std::string> wrapped = {};  // and those that it wraps
 
+  [[nodiscard]] bool loads(std::string_view name) const;  // the command of this name, where there is one
   // Whether there was one that can be a command and was not known yet.
   [[nodiscard]] bool add_wrapped(const std::vector<std::string>& names);
 };

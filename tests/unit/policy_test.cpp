@@ -362,6 +362,21 @@ TEST_CASE("policy: the same name twice is an error unless the includer overrides
   const Expected<Policy> idle = with(R"({"version": 1, "include": ["b.json"], "override": ["y"]})");
   REQUIRE_FALSE(idle.has_value());
   CHECK(idle.error().location->pointer == "/override/0");
+  CHECK(has(idle.error().message, "unknown overridden name"));
+  // Given as a file, a directory's policy.json has no commands/: what is included may not count in their place unnoticed.
+  const std::string top = R"({"version": 1, "include": ["b.json"], "override": ["x"]})";
+  const auto with_file = [&](const char* asked, const char* path) {
+    return load({{"/p/policy.json", top}, {"/p/b.json", base}, {"/p/commands/x.json", R"({"path": "/bin/y"})"}}, {false, asked}, path);
+  };
+  const Expected<Policy> whole = with_file("x", "/p");
+  REQUIRE(whole.has_value());
+  CHECK(whole->find("x")->paths[0] == "/bin/y");
+  CHECK(with_file("other", "/p").has_value());
+  const Expected<Policy> alone = with_file("x", "/p/policy.json");
+  REQUIRE_FALSE(alone.has_value());
+  CHECK(has(alone.error().message, "the overridden command \"x\" has nothing in its place"));
+  CHECK(alone.error().location->pointer == "/override/0");
+  CHECK_FALSE(load({{"/p/policy.json", top}, {"/p/b.json", base}}, {false, "w", {"x"}}).has_value());
 }
 
 TEST_CASE("policy: two included files that define one name need an override of the includer") {
