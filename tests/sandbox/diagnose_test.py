@@ -174,6 +174,26 @@ class Diagnose(SandboxTest):
                 result = self.run_it("echo '%s' >&2; %s" % (said, end))
                 self.assertEqual([one["errno"] for one in result["sandbox"]["blocked"]], [name] if name else [], result)
 
+    def test_modes_are_concluded_without_a_second_run(self):
+        os.chmod(self.file, 0o444)
+        closed = os.path.join(self.ws, "closed")
+        os.mkdir(closed, 0o555)
+        operand = {"type": {"path": "write", "kind": "file", "within": [self.ws]}}
+        node = {"path": "/usr/bin/tee", "operands": [dict(operand, name="file")], "sandbox": {"write": [closed]}}
+        other = self.write("ws/other", "")
+        for where, refused in ((self.file, [self.file, closed]), (other, None)):
+            _, result = self.run_json(self.policy({"tee": node}), ["tee", where])
+            found = [(one["layer"], one["path"], one["errno"], one["observed"]) for one in result["sandbox"]["blocked"]]
+            expected = [("file_permissions", path, "EACCES", False) for path in refused or []]
+            self.assertEqual(sorted(found), sorted(expected), result)
+            self.assertTrue(all(("root" in one["hint"]) == (os.geteuid() == 0) for one in result["sandbox"]["blocked"]), result)
+        sed = {"path": "/usr/bin/sed", "options": {"-i": {}}, "operands": [{"name": "script", "type": {"enum": ["s/a/b/"]}},
+               {"name": "file", "type": {"path": "replace", "kind": "file", "within": [self.ws]}}]}
+        path = self.write("ws/dir/file", "text\n")
+        os.chmod(os.path.dirname(path), 0o555)
+        _, result = self.run_json(self.policy({"sed": sed}), ["sed", "-i", "s/a/b/", path])
+        self.assertEqual([(one["path"], "its directory" in one["hint"]) for one in result["sandbox"]["blocked"]], [(path, True)], result)
+
     def test_a_time_limit_holds_in_the_second_run(self):
         result = self.run_it("cat %s; kill -STOP $$; while :; do :; done" % self.secret, "--diagnose", "--timeout", "400ms")
         self.assertEqual(result["outcome"]["type"], "timed_out")
