@@ -55,11 +55,12 @@ std::string join_names(std::span<const std::string_view> names) {
 }
 
 void refuse_unknown(const Item& item, std::string_view what, std::string_view name,
-                    std::span<const std::string_view> candidates, At at) {
+                    std::span<const std::string_view> candidates, At at, std::string_view otherwise) {
   Problem problem;
   problem.message = "unknown " + std::string(what) + " \"" + shorten(name) + "\"";
   problem.expected =
       candidates.empty() ? "no " + std::string(what) + " is known here" : "one of " + join_names(candidates);
+  problem.expected += otherwise;
   problem.found = "\"" + shorten(name) + "\"";
   problem.nearest = nearest_name(name, candidates);
   refuse(item, std::move(problem), at);

@@ -46,9 +46,9 @@ struct Problem {
 enum class At : std::uint8_t { value, key };
 
 [[noreturn]] void refuse(const Item& item, Problem problem, At at = At::value);
-// message: "unknown KIND"; candidates: what would have been known.
+// message: "unknown KIND"; candidates: what would have been known; otherwise: what else could stand there, for the end of expected.
 [[noreturn]] void refuse_unknown(const Item& item, std::string_view what, std::string_view name,
-                                 std::span<const std::string_view> candidates, At at);
+                                 std::span<const std::string_view> candidates, At at, std::string_view otherwise = "");
 [[noreturn]] void refuse_unknown(const Item& item, std::string_view what, std::string_view name,
                                  std::span<const Name> candidates, At at);
 [[nodiscard]] Error from_parse_error(json::ParseError problem, ErrorCode code);

@@ -367,7 +367,9 @@ TypeRef read_type(PolicyContext& context, const Item& item) {
   }
   const std::string name = read_string(item);
   const Item* definition = context.find(Named::type, name);
-  if (definition == nullptr) refuse_unknown(item, "type", name, context.known(Named::type), At::value);
+  if (definition == nullptr) {
+    refuse_unknown(item, "type", name, context.known(Named::type), At::value, R"(; or an object that is a type, as {"regex": "[a-z]+"})");
+  }
   return define_type(context, *definition);
 }
 

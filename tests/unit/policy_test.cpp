@@ -95,6 +95,7 @@ void check_case(const nlohmann::ordered_json& test) {
   CHECK_FALSE(error.found.empty());
   if (expect.contains("pointer")) CHECK(error.location->pointer == expect["pointer"].get<std::string>());
   if (expect.contains("nearest")) CHECK(error.nearest == expect["nearest"].get<std::string>());
+  if (expect.contains("expected")) CHECK(has(error.expected, expect["expected"].get<std::string>()));
 }
 
 TEST_CASE("policy: every case of tests/loader loads or is refused as it says") {
