@@ -360,7 +360,9 @@ void conclude_covered(const Covered& covered, const Outcome& outcome, std::vecto
 }
 
 // Of the operands, and of what else is granted to be written, what its modes refuse to this user. What is created was made already.
-void conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
+// Returns whether an operand is among it, which says enough.
+bool conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
+  bool operand = false;
   for (const Grant& grant : plan.grants) {
     const bool written = grant.access > PathAccess::read;
     const bool named = grant.origin == Origin::operand || (grant.origin == Origin::policy && written);
@@ -374,7 +376,9 @@ void conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
     const std::string whose = access.names && !grant.directory ? "owner and mode of its directory" : "its owner and mode";
     const std::string whom = ::geteuid() == 0 ? "root, who is as any other user there: the sandbox takes all capabilities" : "this user";
     add_once(blocked, {"file_permissions", "", grant.path, error_name(EACCES), whose + " refuse it to " + whom, false});
+    operand |= grant.origin == Origin::operand;
   }
+  return operand;
 }
 
 }  // namespace
@@ -417,9 +421,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
     const bool absent = (error == EAGAIN && plan.limits.processes <= 0) || (error == ENOMEM && plan.limits.memory_mib <= 0 && plan.limits.data() <= 0);
     if (one.layer == layer_name(Layer::limits) && (!limited || absent)) continue;
     if (!says(outcome.err, error)) continue;
-    const std::size_t before = blocked.size();
-    if (error == EACCES) conclude_modes(plan, blocked);
-    if (blocked.size() == before) blocked.push_back(one);
+    if (error != EACCES || !conclude_modes(plan, blocked)) blocked.push_back(one);
   }
   return blocked;
 }
