@@ -22,11 +22,14 @@ constexpr std::array<Name, kNamedCount> kNamedWords{"variable", "type", "option 
 
 // One policy.json and what came with it.
 struct File {
-  std::string path;  // as it was opened
+  std::string path;       // as it was opened
+  std::string physical;   // of the directory, or of the file
+  std::string directory;  // in which its commands/ may be; empty: it can have none
   Item root;
   std::shared_ptr<Defaults> defaults = std::make_shared<Defaults>();
   std::vector<Item> command_files;  // directory form: the root of each commands/NAME.json
   std::vector<std::size_t> includes;
+  std::unordered_set<std::string_view> overridden;  // names of which its "override" let one definition take another's place
 };
 
 // a//b/./c -> a/b/c. ".." stays: what it leads to is the kernel's to say.
@@ -60,12 +63,17 @@ class Gatherer {
       : context_(context), files_(files), scope_(scope) {}
 
   std::size_t gather(std::string_view path, const Item* including) {
-    const bool directory = unwrap(files_.is_directory(path));
-    const std::string file_path = clean(directory ? std::string(path) + "/policy.json" : std::string(path));
-    const auto known = by_path_.find(file_path);
+    PolicyFiles::Found found = unwrap(files_.find(path));
+    constexpr std::string_view kFile = "/policy.json";
+    const std::string file_path = clean(found.directory ? std::string(path) + std::string(kFile) : std::string(path));
+    if (found.directory) found.physical += kFile;
+    const auto known = by_path_.find(found.physical);
     if (known != by_path_.end()) return known->second;
     const std::size_t index = out_.size();
     out_.emplace_back().path = file_path;
+    out_[index].physical = found.physical;
+    // Whoever names the file means the policy: without commands/ of it, what it includes would count in their place.
+    if (file_path.ends_with(kFile)) out_[index].directory = file_path.substr(0, file_path.size() - kFile.size());
     out_[index].root = read(file_path, unwrap(files_.read(file_path)), "");
     stack_.push_back(index);
     if (stack_.size() > kMaxIncludeDepth + 1) {
@@ -83,14 +91,14 @@ class Gatherer {
         define(static_cast<Named>(kind), definition.key(), definition);
       }
     }
-    if (directory) gather_commands(index, path);
+    if (!out_[index].directory.empty()) gather_commands(index, out_[index].directory);
+    check_overrides(index);
     stack_.pop_back();
-    by_path_.emplace(file_path, index);
+    by_path_.emplace(std::move(found.physical), index);
     return index;
   }
 
   std::vector<File> take() { return std::move(out_); }
-  [[nodiscard]] const std::unordered_set<std::string_view>& overridden() const { return overridden_; }
 
  private:
   // above: where the file's root stands in the whole policy.
@@ -126,8 +134,9 @@ class Gatherer {
     for (const Item& element : elements(include, 1)) {
       const std::string name = read_non_empty(element);
       const std::string path = clean(name.starts_with('/') ? name : directory + "/" + name);
+      const PolicyFiles::Found found = unwrap(files_.find(path));
       for (const std::size_t open : stack_) {
-        if (out_[open].path != path && out_[open].path != clean(path + "/policy.json")) continue;
+        if (out_[open].physical != found.physical + (found.directory ? "/policy.json" : "")) continue;
         refuse(element, {"this file includes itself", "files that end", describe_value(element), ""});
       }
       try {
@@ -171,7 +180,8 @@ class Gatherer {
     const auto [known, inserted] = names.emplace(name, definition);
     if (inserted) return;
     const bool own = known->second.source == out_[stack_.back()].root.source;
-    if (own || !may_override(name, known->second.source)) {
+    File* const lets = own ? nullptr : who_overrides(name, known->second.source);
+    if (lets == nullptr) {
       const Location other = known->second.document->locate(known->second.document->id(*known->second.node));
       refuse(definition,
              {"the " + std::string(kNamedWords[static_cast<std::size_t>(kind)]) + " \"" + std::string(name) +
@@ -179,7 +189,7 @@ class Gatherer {
               "each name once, or the name in \"override\" of the including file", std::string(name), ""},
              At::key);
     }
-    overridden_.insert(name);
+    lets->overridden.insert(name);
     names.erase(known);  // the key views into the document of the old definition
     names.emplace(name, definition);
   }
@@ -197,7 +207,7 @@ class Gatherer {
 
   // Only a file that includes the other definition may put one in its place: of two that are included side by side,
   // neither may.
-  [[nodiscard]] bool may_override(std::string_view name, std::uint32_t source) const {
+  [[nodiscard]] File* who_overrides(std::string_view name, std::uint32_t source) {
     std::vector<char> below(out_.size(), 0);
     for (auto index = stack_.rbegin(); index != stack_.rend(); ++index) {
       mark(*index, below);
@@ -206,8 +216,40 @@ class Gatherer {
       const std::optional<Item> list = out_[*index].root.member("override");
       if (!includes || !list || !list->is(json::Kind::array)) continue;
       for (const Item& element : elements(*list)) {
-        if (element.is(json::Kind::string) && element.node->text == name) return true;
+        if (element.is(json::Kind::string) && element.node->text == name) return &out_[*index];
       }
+    }
+    return nullptr;
+  }
+
+  // Of each name that it overrides, something has to be there that takes its place, by this file: where there is not, the
+  // included definition would count unnoticed. Only of a command that is not loaded now nobody knows.
+  void check_overrides(std::size_t index) {
+    const File& file = out_[index];
+    const std::optional<Item> list = file.root.member("override");
+    if (!list) return;
+    refuse_repeats(*list, read_strings(*list, 1));
+    for (const Item& element : elements(*list)) {
+      const std::string_view name = element.node->text;
+      if (file.overridden.contains(name)) continue;
+      const auto defined = [&](Named kind) { return context_.find(kind, name) != nullptr; };
+      const bool other = defined(Named::variable) || defined(Named::type) || defined(Named::option_set);
+      if (!scope_.loads(name) && (!other || has_command_file(index, name))) continue;
+      if (other || defined(Named::command)) {
+        refuse(element, {"the overridden \"" + std::string(name) + "\" has nothing in its place", "a definition of it here, or in an included file",
+                         describe_value(element), ""});
+      }
+      const std::vector<std::string_view> known(file.overridden.begin(), file.overridden.end());
+      refuse_unknown(element, "overridden name", name, known, At::value);
+    }
+  }
+
+  // In what it includes, too.
+  [[nodiscard]] bool has_command_file(std::size_t index, std::string_view name) {
+    std::vector<char> below(out_.size(), 0);
+    mark(index, below);
+    for (std::size_t i = 0; i < out_.size(); ++i) {
+      if (below[i] != 0 && !out_[i].directory.empty() && unwrap(files_.read_command(out_[i].directory, name))) return true;
     }
     return false;
   }
@@ -218,7 +260,6 @@ class Gatherer {
   std::vector<File> out_;
   std::unordered_map<std::string, std::size_t> by_path_;
   std::vector<std::size_t> stack_;  // files that are being gathered, the outermost first
-  std::unordered_set<std::string_view> overridden_;
 
  public:
   std::vector<std::unique_ptr<std::string>> file_names_;  // what context_.names views into
@@ -228,27 +269,8 @@ class Gatherer {
 struct FileReader {
   PolicyContext& context;
   File& file;
-  const std::unordered_set<std::string_view>& overridden;
-  const LoadScope& scope;
   bool main = false;  // the one that was asked for: name and description are its
 };
-
-void read_override(FileReader& reader, const Item& item, Policy& /*out*/) {
-  const std::vector<std::string> names = read_strings(item, 1);
-  refuse_repeats(item, names);
-  for (const Item& element : elements(item)) {
-    const std::string_view name = element.node->text;
-    // Of commands that were not loaded nobody knows. Of one that was, the included definition would count unnoticed, as when the
-    // policy.json of a directory is given, whose commands/ is not read then.
-    if (!reader.scope.loads(name) || reader.overridden.contains(name)) continue;
-    if (reader.context.find(Named::command, name) != nullptr) {
-      refuse(element, {"the overridden command \"" + std::string(name) + "\" has nothing in its place",
-                       "a definition of it in this file, or in commands/ when the directory is given as the policy", describe_value(element), ""});
-    }
-    const std::vector<std::string_view> known(reader.overridden.begin(), reader.overridden.end());
-    refuse_unknown(element, "overridden name", name, known, At::value);
-  }
-}
 
 void read_fixture(FileReader& /*reader*/, const Item& item, Policy& out) {
   for (const Item& element : elements(item)) out.fixture.push_back(read_fixture_entry(element));
@@ -315,7 +337,7 @@ constexpr std::array<Field<Policy, FileReader>, 13> kPolicyFields{{
        if (r.main) out.description = std::move(description);
      }},
     {"include", nothing},
-    {"override", read_override},
+    {"override", nothing},
     {"variables",
      [](FileReader& r, const Item& v, Policy&) {
        for (const Item& variable : members(v)) read_variable(r.context, variable);
@@ -428,7 +450,7 @@ Policy load(std::string_view path, PolicyFiles& files, const LoadScope& scope) {
   for (const auto& [name, definition] : context.names[static_cast<std::size_t>(Named::option_set)]) {
     define_option_set(context, definition);
   }
-  for (std::size_t i = 0; i < read.size(); ++i) read_file({context, read[i], gatherer.overridden(), scope, i == 0});
+  for (std::size_t i = 0; i < read.size(); ++i) read_file({context, read[i], i == 0});
   check_variable_cycles(context);
   narrow_limits(read);
   check_by_path(context);

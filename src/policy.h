@@ -17,7 +17,11 @@ namespace safe_exec {
 class PolicyFiles {
  public:
   virtual ~PolicyFiles() = default;
-  [[nodiscard]] virtual Expected<bool> is_directory(std::string_view path) = 0;
+  struct Found {
+    bool directory = false;
+    std::string physical;  // without links, so that one file has one name
+  };
+  [[nodiscard]] virtual Expected<Found> find(std::string_view path) = 0;
   [[nodiscard]] virtual Expected<std::string> read(std::string_view path) = 0;
   // commands/NAME.json beneath directory, without following links; nullopt when there is none.
   [[nodiscard]] virtual Expected<std::optional<std::string>> read_command(std::string_view directory,
@@ -36,7 +40,7 @@ struct LoadScope {
   [[nodiscard]] bool add_wrapped(const std::vector<std::string>& names);
 };
 
-// path: a policy file or directory.
+// path: a policy file or directory. A policy.json is its directory.
 [[nodiscard]] Expected<Policy> load_policy(std::string_view path, PolicyFiles& files, const LoadScope& scope);
 
 // SHA-256 of all that was read of a policy, in the order in which it was, in hex.

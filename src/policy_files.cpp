@@ -2,7 +2,6 @@
 // that was checked. Never reads anything from the working directory on its own and never opens a FIFO or a device.
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,10 +67,10 @@ class RealPolicyFiles final : public PolicyFiles {
  public:
   explicit RealPolicyFiles(Owners owners) : owners_(owners) {}
 
-  Expected<bool> is_directory(std::string_view path) override {
-    const auto walked = walks_.walk(path, owners_);
+  Expected<Found> find(std::string_view path) override {
+    auto walked = walks_.walk(path, owners_);
     if (!walked) return tl::unexpected(walk_error(walked.error(), owners_));
-    return S_ISDIR(walked->status.st_mode);
+    return Found{S_ISDIR(walked->status.st_mode), std::move(walked->path)};
   }
 
   Expected<std::string> read(std::string_view path) override {
@@ -139,14 +138,12 @@ class RealPolicyFiles final : public PolicyFiles {
   // One component beneath a checked directory, under the walk's rule but without links; empty when there is none.
   Expected<Walked> beneath(int directory, const std::string& component, const std::string& name) const {
     Walked found;
-    found.fd = open_beneath(directory, component, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    found.fd = UniqueFd(::openat(directory, component.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!found.fd && errno == ENOENT) return found;
-    if (!found.fd && errno == ELOOP) {
-      return tl::unexpected(failed(ErrorCode::policy_untrusted, name + " is a symbolic link", ELOOP));
-    }
     if (!found.fd || ::fstat(found.fd.get(), &found.status) != 0) {
       return tl::unexpected(failed(ErrorCode::policy_invalid, name + ": " + errno_text(errno), errno));
     }
+    if (S_ISLNK(found.status.st_mode)) return tl::unexpected(failed(ErrorCode::policy_untrusted, name + " is a symbolic link", ELOOP));
     const std::string problem = trust_problem(found.status, owners_);
     if (!problem.empty()) return tl::unexpected(walk_error({0, name, problem}, owners_));
     if (S_ISREG(found.status.st_mode)) found.contents = open_same(directory, component.c_str(), found.status);

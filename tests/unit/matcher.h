@@ -25,7 +25,7 @@ inline constexpr int kOneOf = 1;
 class MemoryFiles final : public PolicyFiles {
  public:
   explicit MemoryFiles(std::string text) : text_(std::move(text)) {}
-  Expected<bool> is_directory(std::string_view) override { return false; }
+  Expected<Found> find(std::string_view path) override { return Found{false, std::string(path)}; }
   Expected<std::string> read(std::string_view) override { return text_; }
   Expected<std::optional<std::string>> read_command(std::string_view, std::string_view) override {
     return std::optional<std::string>();

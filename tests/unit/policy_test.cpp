@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -23,29 +24,32 @@ namespace {
 // Files in memory; a path that is missing is refused like a real one.
 class MemoryFiles : public PolicyFiles {
  public:
-  explicit MemoryFiles(std::map<std::string, std::string> files) : files_(std::move(files)) {}
+  explicit MemoryFiles(const std::map<std::string, std::string>& files) {
+    for (const auto& [path, text] : files) files_[normal(path)] = text;
+  }
 
-  Expected<bool> is_directory(std::string_view path) override {
-    const std::string prefix = std::string(path) + "/";
+  Expected<Found> find(std::string_view path) override {
+    std::string physical = normal(path);
+    const std::string prefix = physical + "/";
     const auto below = files_.lower_bound(prefix);
-    return below != files_.end() && below->first.starts_with(prefix);
+    return Found{below != files_.end() && below->first.starts_with(prefix), std::move(physical)};
   }
   Expected<std::string> read(std::string_view path) override {
     reads.emplace_back(path);
-    const auto found = files_.find(std::string(path));
+    const auto found = files_.find(normal(path));
     if (found == files_.end())
       return tl::unexpected(Error{ErrorCode::policy_invalid, "no such file", "", 2, "", {}, "", "", ""});
     return found->second;
   }
   Expected<std::optional<std::string>> read_command(std::string_view directory, std::string_view name) override {
-    const auto found = files_.find(std::string(directory) + "/commands/" + std::string(name) + ".json");
+    const auto found = files_.find(normal(directory) + "/commands/" + std::string(name) + ".json");
     if (found == files_.end()) return std::optional<std::string>();
     reads.push_back(found->first);
     return std::optional<std::string>(found->second);
   }
   Expected<std::vector<std::string>> list_commands(std::string_view directory) override {
     std::vector<std::string> names;
-    const std::string prefix = std::string(directory) + "/commands/";
+    const std::string prefix = normal(directory) + "/commands/";
     for (const auto& [path, text] : files_) {
       if (path.starts_with(prefix)) names.push_back(path.substr(prefix.size(), path.size() - prefix.size() - 5));
     }
@@ -55,14 +59,16 @@ class MemoryFiles : public PolicyFiles {
   std::vector<std::string> reads;
 
  private:
+  static std::string normal(std::string_view path) { return std::filesystem::path(path).lexically_normal(); }
+
   std::map<std::string, std::string> files_;
 };
 
 const LoadScope kEverything{true, ""};
 
-Expected<Policy> load(std::map<std::string, std::string> files, const LoadScope& scope = kEverything,
+Expected<Policy> load(const std::map<std::string, std::string>& files, const LoadScope& scope = kEverything,
                       const std::string& path = "/p/policy.json") {
-  MemoryFiles memory(std::move(files));
+  MemoryFiles memory(files);
   return load_policy(path, memory, scope);
 }
 
@@ -364,20 +370,53 @@ TEST_CASE("policy: the same name twice is an error unless the includer overrides
   REQUIRE_FALSE(idle.has_value());
   CHECK(idle.error().location->pointer == "/override/0");
   CHECK(has(idle.error().message, "unknown overridden name"));
-  // Given as a file, a directory's policy.json has no commands/: what is included may not count in their place unnoticed.
+  // By its file a directory's policy is the same; what is included may not count unnoticed where there is nothing in its place.
   const std::string top = R"({"version": 1, "include": ["b.json"], "override": ["x"]})";
   const auto with_file = [&](const char* asked, const char* path) {
     return load({{"/p/policy.json", top}, {"/p/b.json", base}, {"/p/commands/x.json", R"({"path": "/bin/y"})"}}, {false, asked}, path);
   };
-  const Expected<Policy> whole = with_file("x", "/p");
-  REQUIRE(whole.has_value());
-  CHECK(whole->find("x")->paths[0] == "/bin/y");
-  CHECK(with_file("other", "/p").has_value());
-  const Expected<Policy> alone = with_file("x", "/p/policy.json");
+  for (const char* path : {"/p", "/p/policy.json"}) {
+    const Expected<Policy> whole = with_file("x", path);
+    REQUIRE(whole.has_value());
+    CHECK(whole->find("x")->paths[0] == "/bin/y");
+    CHECK(with_file("other", path).has_value());
+  }
+  const std::map<std::string, std::string> files{{"/p/site.json", top}, {"/p/b.json", base}};
+  const Expected<Policy> alone = load(files, {false, "x"}, "/p/site.json");
   REQUIRE_FALSE(alone.has_value());
-  CHECK(has(alone.error().message, "the overridden command \"x\" has nothing in its place"));
+  CHECK(has(alone.error().message, "the overridden \"x\" has nothing in its place"));
   CHECK(alone.error().location->pointer == "/override/0");
-  CHECK_FALSE(load({{"/p/policy.json", top}, {"/p/b.json", base}}, {false, "w", {"x"}}).has_value());
+  CHECK_FALSE(load(files, {false, "w", {"x"}}, "/p/site.json").has_value());
+  CHECK(load(files, {false, "other"}, "/p/site.json").has_value());  // which may have a file of its own
+  // Nor may what an included file puts in the place of another's.
+  const std::string site = R"({"version": 1, "include": ["policy.json"], "override": ["x"]})";
+  const std::map<std::string, std::string> levels{{"/p/site.json", site}, {"/p/policy.json", top}, {"/p/b.json", base}, {"/p/commands/x.json", R"({"path": "/bin/y"})"}};
+  CHECK_FALSE(load(levels, {false, "x"}, "/p/site.json").has_value());
+  CHECK_FALSE(load(levels, kEverything, "/p/site.json").has_value());
+  // What is no command is always known.
+  for (const char* name : {"n", "s"}) {
+    const std::string wrong = R"({"version": 1, "include": ["b.json"], "override": [")" + std::string(name) + R"("]})";
+    CHECK_FALSE(load({{"/p/site.json", wrong}, {"/p/b.json", base}}, {false, "x"}, "/p/site.json").has_value());
+    CHECK_FALSE(load({{"/p/policy.json", wrong}, {"/p/b.json", base}}, {false, "x"}).has_value());
+  }
+  const std::string named = R"({"version": 1, "include": ["b.json"], "override": ["n"]})";
+  CHECK(load({{"/p/policy.json", named}, {"/p/b.json", base}, {"/p/commands/n.json", R"({"path": "/bin/n"})"}}, {false, "x"}).has_value());
+}
+
+TEST_CASE("policy: one file is one, by whatever path it is included") {
+  const std::map<std::string, std::string> files{
+      {"/p/main/policy.json", R"({"version": 1, "include": ["../site", "../base/policy.json"]})"},
+      {"/p/site/policy.json", R"({"version": 1, "include": ["../base"]})"},
+      {"/p/base/policy.json", R"({"version": 1, "types": {"n": {"int": [0, 1]}}})"},
+      {"/p/base/commands/x.json", R"({"path": "/bin/x"})"}};
+  const Expected<Policy> policy = load(files, kEverything, "/p/main");
+  REQUIRE(policy.has_value());
+  CHECK(policy->find("x") != nullptr);
+  std::map<std::string, std::string> circle = files;
+  circle["/p/base/policy.json"] = R"({"version": 1, "include": ["../main/../main/policy.json"]})";
+  const Expected<Policy> itself = load(circle, kEverything, "/p/main");
+  REQUIRE_FALSE(itself.has_value());
+  CHECK(has(itself.error().message, "this file includes itself"));
 }
 
 TEST_CASE("policy: two included files that define one name need an override of the includer") {

@@ -154,8 +154,8 @@ TEST_CASE("policy files: only regular files of trusted owners are read, and noth
   const auto files = make_policy_files();
   const std::string good = scratch.file("policy.json", "{}");
   CHECK(files->read(good).value() == "{}");
-  CHECK(files->is_directory(scratch.path()).value());
-  CHECK(!files->is_directory(good).value());
+  CHECK(files->find(scratch.path()).value().directory);
+  CHECK(!files->find(good).value().directory);
 
   const auto code = [&](const std::string& path) {
     const auto text = files->read(path);
