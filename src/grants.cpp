@@ -99,7 +99,7 @@ class DenyWalker {
     if (!coverable_ || ::access("/dev/null", F_OK) != 0) return {};
     return std::move(matches_);
   }
-  [[nodiscard]] std::vector<std::string> take_hidden() { return std::move(hidden_); }
+  [[nodiscard]] std::vector<Covered::Match> take_hidden() { return std::move(hidden_); }
   // The directories on the way to these without whose name they would be none: .config of "**/.config/gh/**".
   [[nodiscard]] std::vector<std::string> held(const std::vector<Covered::Match>& matches) const {
     std::set<std::string> held;
@@ -214,12 +214,12 @@ class DenyWalker {
     for (Child& child : children) {
       if (matches(globs, path, child.name)) {
         child.granted = false;
-        to_cover(path, child, child.type == DT_DIR);
+        if (!to_cover(path, child, child.type == DT_DIR)) return Seen::failed;
       } else if (child.type == DT_DIR || child.type == DT_UNKNOWN) {
         const Seen below = visit_child(fd, child, child_path(path, child.name), globs, depth);
         if (below == Seen::failed) return below;
         coverable_ = coverable_ && below != Seen::closed;
-        if (below == Seen::withheld) to_cover(path, child, true);
+        if (below == Seen::withheld && !to_cover(path, child, true)) return Seen::failed;
         child.granted = below == Seen::clean;
       }
       clean = clean && child.granted;
@@ -249,11 +249,18 @@ class DenyWalker {
     }
   }
 
-  void to_cover(const std::string& path, const Child& child, bool directory) {
-    if (directory && hidden_.size() < kMaxCovers) hidden_.push_back(child_path(path, child.name));
-    const bool plain = child.type == DT_REG || directory;  // nothing is mounted on a link
+  // False: what is too much to be covered could be connected to.
+  bool to_cover(const std::string& path, const Child& child, bool directory) {
+    const bool special = child.type == DT_SOCK || child.type == DT_FIFO;
+    if ((directory || special) && hidden_.size() < kMaxCovers) {
+      hidden_.push_back({child_path(path, child.name), directory});
+    } else if (special && !plan_.unix_sockets.empty()) {
+      return fail("more than " + std::to_string(kMaxCovers) + " sockets and directories that are denied"), false;
+    }
+    const bool plain = child.type == DT_REG || special || directory;  // nothing is mounted on a link
     coverable_ = coverable_ && plain && matches_.size() < kMaxCovers;
     if (coverable_) matches_.push_back({child_path(path, child.name), directory});
+    return true;
   }
 
   Seen visit_child(int fd, Child& child, const std::string& path, const Globs& globs, int depth) {
@@ -343,7 +350,7 @@ class DenyWalker {
   bool refused_ = false;  // the last one is our own and cannot be listed
   std::vector<Grant> around_;
   std::vector<Covered::Match> matches_;
-  std::vector<std::string> hidden_;
+  std::vector<Covered::Match> hidden_;
   std::vector<std::string> places_;  // absolute ones that are left out
   std::set<std::string> unseen_;
   std::set<std::string> clean_;  // granted more than once, to be read, written and executed

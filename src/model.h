@@ -342,6 +342,7 @@ struct Policy {
   std::string name;
   std::string description;
   std::string file;    // policy.json as it was opened, absolute
+  std::vector<std::string> passed_over;  // places that go before that one, at which nothing is (find_policy)
   std::vector<std::shared_ptr<const json::Document>> sources;  // all that was read, in that order
   std::vector<std::string> source_pointers;  // one a source: where its root stands in the whole ("/commands/ls")
   std::vector<Variable> variables;
@@ -467,7 +468,9 @@ struct Plan {
   UniqueFd cwd_fd;
   std::vector<Grant> grants;     // operands first, then policy, runtime, devices
   std::vector<Covered> covered;  // what some of them stand for
-  std::vector<std::string> hidden;  // denied directories below what others are granted around: not even their names are shown
+  // Denied directories, sockets and FIFOs below what others are granted around: neither are names in them shown, nor is connect(2)
+  // anything that Landlock rules.
+  std::vector<Covered::Match> hidden;
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;
   std::vector<ReadOnlyPath> read_only;

@@ -43,7 +43,8 @@ Expected<Policy> load(const Invocation& in, const LoadScope& scope) {
   auto path = find_policy(in.policy, /*requester_facing=*/false);
   if (!path) return tl::make_unexpected(path.error());
   const std::unique_ptr<PolicyFiles> files = make_policy_files();
-  auto policy = load_policy(*path, *files, scope);
+  auto policy = load_policy(path->path, *files, scope);
+  if (policy) policy->passed_over = std::move(path->passed_over);
   if (!policy && policy.error().step.empty()) policy.error().step = "policy";
   return policy;
 }
@@ -65,7 +66,7 @@ Expected<std::vector<Widening>> over_base(const Invocation& in, const Policy& po
                                           const LoadScope& scope) {
   auto base = find_policy(in.narrower_than, /*requester_facing=*/false);
   if (!base) return tl::make_unexpected(base.error());
-  return widenings_over(policy, resolver, *base, Owners::root_or_caller, scope);
+  return widenings_over(policy, resolver, base->path, Owners::root_or_caller, scope);
 }
 
 // What is asked of one request, and what is found on the way to its decision.

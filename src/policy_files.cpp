@@ -167,15 +167,15 @@ std::unique_ptr<PolicyFiles> make_policy_files(Owners owners) {
   return std::make_unique<RealPolicyFiles>(owners);
 }
 
-Expected<std::string> find_policy(std::string_view option, bool requester_facing) {
+Expected<PolicyPlace> find_policy(std::string_view option, bool requester_facing) {
   if (!option.empty()) {
-    if (option.front() == '/') return std::string(option);
+    if (option.front() == '/') return PolicyPlace{std::string(option), {}};
     const std::string path = open_here().path;
     if (path.empty()) return tl::unexpected(failed(ErrorCode::policy_invalid, "the working directory has no name", ENOENT));
-    return child_path(path, option);
+    return PolicyPlace{child_path(path, option), {}};
   }
+  if (std::string named = from_environment("SAFE_EXEC_POLICY", ""); !requester_facing && !named.empty()) return PolicyPlace{std::move(named), {}};
   std::vector<std::string> places;
-  if (!requester_facing) places.push_back(from_environment("SAFE_EXEC_POLICY", ""));
   places.push_back(from_environment("CREDENTIALS_DIRECTORY", "/safe-exec.policy"));
   if (!requester_facing) {
     std::string user = from_environment("XDG_CONFIG_HOME", "/safe-exec/policy.json");
@@ -186,11 +186,11 @@ Expected<std::string> find_policy(std::string_view option, bool requester_facing
     places.push_back(std::move(user));
   }
   places.emplace_back(kEtcPolicy);
+  std::erase(places, "");
   std::string looked;
-  for (const std::string& place : places) {
-    if (place.empty()) continue;
-    if (may_exist(place)) return place;
-    looked += (looked.empty() ? "" : ", ") + place;
+  for (auto place = places.begin(); place != places.end(); ++place) {
+    if (may_exist(*place)) return PolicyPlace{*place, {places.begin(), place}};
+    looked += (looked.empty() ? "" : ", ") + *place;
   }
   return tl::unexpected(failed(ErrorCode::policy_invalid, "there is no policy; looked for " + looked, ENOENT,
                                "name one with --policy FILE; nothing is taken from the working directory by itself"));

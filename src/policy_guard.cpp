@@ -1,5 +1,8 @@
 // Owns one question: may a command write the policy that governs it? Opens nothing for reading.
+#include <fcntl.h>
+
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -64,6 +67,7 @@ Error untrusted(std::string message) {
 struct Guarded {
   std::vector<std::string> files;        // what must stay as it is
   std::vector<std::string> directories;  // what nothing may be added to: commands are read when they are asked for
+  std::vector<std::string> places;       // what must not be made: it would be the policy
 };
 
 // A file of the policy, every link by which it was reached, and the commands/ beside it.
@@ -71,10 +75,25 @@ Expected<void> guard(const std::string& file, Guarded& guarded) {
   auto walked = walk_trusted(file, Owners::root_or_caller);
   if (!walked) return tl::unexpected(untrusted("the policy changed after it was read: " + describe(walked.error())));
   for (Symlink& link : walked->links) guarded.files.push_back(std::move(link.path));
-  const std::size_t slash = walked->path.rfind('/');
-  if (std::string_view(file).ends_with("/policy.json")) guarded.directories.push_back(child_path(walked->path.substr(0, slash), "commands"));
   guarded.files.push_back(std::move(walked->path));
+  constexpr std::string_view kFile = "/policy.json";
+  if (!file.ends_with(kFile)) return {};
+  auto directory = walk_trusted(file.substr(0, std::max<std::size_t>(file.size() - kFile.size(), 1)), Owners::root_or_caller);  // the file may be a link
+  if (!directory) return tl::unexpected(untrusted("the policy changed after it was read: " + describe(directory.error())));
+  guarded.directories.push_back(child_path(directory->path, "commands"));
   return {};
+}
+
+// Nothing is there, but its directory, or one above, has a name without links.
+std::string physical_name(const std::string& place) {
+  std::string above = place;
+  while (above.size() > 1) {
+    above.resize(std::max<std::size_t>(above.rfind('/'), 1));
+    const UniqueFd fd(::open(above.c_str(), O_PATH | O_CLOEXEC));
+    const std::optional<std::string> real = fd ? path_of(fd.get()) : std::nullopt;
+    if (real) return child_path(*real, place.substr(above.size() == 1 ? 1 : above.size() + 1));
+  }
+  return place;
 }
 
 }  // namespace
@@ -92,15 +111,19 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     if (source == nullptr || source->file().substr(0, 1) != "/" || source->file() == policy.file) continue;
     if (auto done = guard(source->file(), guarded); !done) return done;
   }
+  for (const std::string& place : policy.passed_over) guarded.places.push_back(physical_name(place));
   for (const Root* const root : roots) {
     const std::optional<Grant> grant = resolver.policy_path(*root, PathAccess::write, false);
     if (!grant) continue;  // matches nothing
     const bool reached = std::ranges::any_of(guarded.files, [&](const std::string& file) { return is_within(file, grant->path); });
     const bool added = std::ranges::any_of(guarded.directories, [&](const std::string& directory) { return is_within(grant->path, directory); });
-    if (!reached && !added) continue;
-    Error error = untrusted("the policy lets a command write below " + grant->path + ", where the policy itself lies");
+    const auto place = std::ranges::find_if(guarded.places, [&](const std::string& file) { return is_within(file, grant->path); });
+    const bool made = place != guarded.places.end();
+    if (!reached && !added && !made) continue;
+    Error error = untrusted("the policy lets a command write below " + grant->path +
+                            (made ? ", where it could make " + *place + ", which would be the policy then" : ", where the policy itself lies"));
     error.location = policy.locate(root->place);
-    error.hint = "move the policy out of what its commands may write";
+    error.hint = made ? "name the policy (--policy, SAFE_EXEC_POLICY), or start safe-exec elsewhere" : "move the policy out of what its commands may write";
     return tl::unexpected(std::move(error));
   }
   return {};

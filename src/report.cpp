@@ -368,8 +368,8 @@ Json grants_json(const Plan& plan) {
     if (grant.executable) entry["execute"] = true;
     if (!grant.exists) entry["exists"] = false;
     add_directory(entry, grant);
-    for (const std::string& path : plan.hidden) {
-      if (path.substr(0, path.rfind('/')) == grant.path) entry["hidden"].push_back(printable(path));
+    for (const Covered::Match& match : plan.hidden) {
+      if (match.path.substr(0, match.path.rfind('/')) == grant.path) entry["hidden"].push_back(printable(match.path));
     }
     out.push_back(std::move(entry));
   }

@@ -446,7 +446,12 @@ std::vector<ReadOnlyPath> SystemResolver::read_only(const Root& root) {
     left.pop_back();
     std::string path = name == ".." ? at.substr(0, std::max<std::size_t>(at.rfind('/'), 1)) : child_path(at, name);
     UniqueFd next(::openat(fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!next) note(errno);
+    const int number = errno;
+    if (!next) note(number);
+    if (!next && number != ENOENT && number != ENOTDIR) {  // a command may have closed it: kept as a whole, so that none opens it again
+      kept.push_back({std::move(at), std::move(fd)});
+      return kept;
+    }
     std::string target(4096, '\0');  // PATH_MAX
     const ssize_t size = next ? ::readlinkat(next.get(), "", target.data(), target.size()) : -1;
     if (size > 0) {

@@ -71,7 +71,11 @@ class TrustedWalks {
 [[nodiscard]] std::unique_ptr<PolicyFiles> make_policy_files(Owners owners = Owners::root_or_caller);
 
 // Where run and check (requester_facing false) or serve, mcp and hook (true) find the policy: --policy, then
-// the places of POLICY.md section 1. The first that exists.
-[[nodiscard]] Expected<std::string> find_policy(std::string_view option, bool requester_facing);
+// the places of POLICY.md section 1. The first that exists, but what $SAFE_EXEC_POLICY names is asked for like --policy.
+struct PolicyPlace {
+  std::string path;
+  std::vector<std::string> passed_over;  // places that go before it, at which nothing is
+};
+[[nodiscard]] Expected<PolicyPlace> find_policy(std::string_view option, bool requester_facing);
 
 }  // namespace safe_exec

@@ -56,7 +56,7 @@ Expected<Policy> load_file(const std::string& name) {
   const std::unique_ptr<PolicyFiles> files = make_policy_files();
   LoadScope scope;
   scope.everything = true;
-  auto policy = load_policy(*path, *files, scope);
+  auto policy = load_policy(path->path, *files, scope);
   if (!policy && policy.error().step.empty()) policy.error().step = "policy";
   return policy;
 }

@@ -87,6 +87,7 @@ class RootPlanner {
     std::vector<std::string> places;
     for (const auto& [path, bind] : binds_) places.push_back(path);
     for (const auto& path : places) add_mount_point(path, binds_.at(path).directory);
+    for (const std::string& path : named_) ensure_directory(path);
     own_tmp_ = plan_.tmp == Tmp::private_dir && !binds_.contains("/tmp");  // a grant of /tmp itself stands above
     if (own_tmp_) ensure_directory("/tmp");
     if (own_proc_) ensure_directory("/proc");
@@ -121,6 +122,10 @@ class RootPlanner {
     const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
     // Only Landlock keeps the content of a bind from the command, and not below a /tmp of its own, whose rule is for all beneath.
     if (no_content && (!options_.landlock || in_own_tmp(plan_, grant.path))) return;
+    if (grant.stat_only && grant.directory && !plan_.unix_sockets.empty()) {  // nor does Landlock keep sockets in it from being connected to
+      named_.push_back(grant.path);
+      return;
+    }
     // A device is written through a read-only mount as well; only its file system is not.
     const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
     const Level level = writes ? Level::write : Level::read;
@@ -135,6 +140,7 @@ class RootPlanner {
     for (const Grant& grant : plan_.grants) collect(grant, program);
     for (const Covered& covered : plan_.covered) {
       collect(covered.grant, program);
+      if (covered.grant.access == PathAccess::read) continue;  // what is mounted read-only is not renamed
       for (const std::string& path : covered.held) hold(path, covered.grant.data);
     }
     if (!plan_.binary.path.empty() && !program_.empty()) {
@@ -331,9 +337,10 @@ class RootPlanner {
   bool holds_code(const std::string& path, bool written) const {
     const std::string below = path + "/";
     return std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
-      const bool granted = !written && grant.origin == Origin::policy && !grant.data;
+      const bool granted = !written && grant.origin == Origin::policy && !grant.data && grant.access == PathAccess::read && !grant.stat_only;
       const bool code = grant.executable || grant.origin == Origin::runtime || granted;
-      return code && (grant.path == path || grant.path.starts_with(below));
+      const bool all = grant.executable && grant.origin == Origin::policy && grant.directory && is_within(path, grant.path);
+      return all || (code && (grant.path == path || grant.path.starts_with(below)));
     });
   }
 
@@ -429,8 +436,10 @@ class RootPlanner {
         }
         const std::string below = kept.path.substr(bind.source.size());
         for (std::size_t slash = below.find('/', 1); slash != std::string::npos; slash = below.find('/', slash + 1)) {
-          const UniqueFd fd = open_physical(bind.source + below.substr(0, slash), O_PATH | O_DIRECTORY);
-          if (fd) ops.try_emplace(place + below.substr(0, slash), bind_above(bind, place, below.substr(0, slash), fd.get(), 0));
+          const std::string way = below.substr(0, slash);
+          const std::uint64_t within = landlock::is_read_only(plan_, bind.source + way) ? MOUNT_ATTR_RDONLY : 0;  // another one
+          const UniqueFd fd = open_physical(bind.source + way, O_PATH | O_DIRECTORY);
+          if (fd) ops.try_emplace(place + way, bind_above(bind, place, way, fd.get(), within));
           else error_ = errno;
         }
         ops[place + below] = bind_above(bind, place, below, kept.fd.get(), MOUNT_ATTR_RDONLY);
@@ -489,7 +498,7 @@ class RootPlanner {
     for (const Covered& covered : plan_.covered) {
       for (const Covered::Match& match : covered.matches) add(match.path, match.directory);
     }
-    for (const std::string& path : plan_.hidden) add(path, true);
+    for (const Covered::Match& match : plan_.hidden) add(match.path, match.directory);
     if (std::ranges::any_of(targets, [](const auto& target) { return !target.second; })) open_null();
     for (const auto& [target, directory] : targets) emit_cover(target, directory);
   }
@@ -511,6 +520,7 @@ class RootPlanner {
   std::map<std::string, Bind> binds_;
   bool any_directory_ = false;  // among them    // by place in the new root
   std::map<std::string, Entry> entries_;  // what is created in the new root's own tmpfs
+  std::vector<std::string> named_;  // directories of which nothing but the name is there
   std::vector<std::pair<std::string, std::string>> aliases_;
   const Bind host_root_{"/", -1, true, false, false, Level::read, UniqueFd()};
   bool own_tmp_ = false;

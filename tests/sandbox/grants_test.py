@@ -406,6 +406,27 @@ class Covered(SandboxTest):
             status, result = self.run_json(policy, ["dash", "-c", script])
             self.assertEqual((status, result["error"]["code"], result["error"]["step"]), (125, "sandbox_unavailable", "deny_paths"), result)
 
+    def test_what_is_only_read_in_a_private_tmp_is_not_written_beside_what_is_denied(self):
+        with tempfile.TemporaryDirectory(dir="/tmp") as ws:
+            os.chmod(ws, 0o777)
+            for path in ("sub/d", "sub/.config/gh"):
+                os.makedirs(os.path.join(ws, path), mode=0o777)
+                os.chmod(os.path.join(ws, path), 0o777)
+            for path in ("sub/d/f", "sub/b", "sub/.config/gh/hosts", "sub/.config/other"):
+                with open(os.path.join(ws, path), "w") as f:
+                    f.write("text\n")
+            before = sorted((here, names, files) for here, names, files in os.walk(ws))
+            script = "for f in sub/d/f sub/new sub/.config/new sub/.config/other; do echo x > $f; done; mv sub/d sub/e; mv sub/.config sub/c; chmod 700 sub; cat sub/d/f sub/.config/other"
+            for layers in ({}, {"landlock": "off"}):
+                for denied in ("**/sub/b", "**/.config/gh/**"):
+                    node = dict(SHELL, cwd=[ws], sandbox={"read": [ws], "exec": ["/usr/bin"], "tmp": "private", "layers": layers})
+                    policy = self.policy({"dash": node}, defaults={"deny_paths": [denied]})
+                    for user in (None, become_user) if os.getuid() == 0 else (None,):
+                        os.chmod(self.dir, 0o755)
+                        _, result = self.run_json(policy, ["dash", "-c", script], "--cwd", ws, preexec_fn=user)
+                        self.assertEqual(result["stdout"], "text\ntext\n", result)
+                        self.assertEqual(sorted((here, names, files) for here, names, files in os.walk(ws)), before)
+
     def test_what_is_only_read_shows_no_name_below_a_directory_that_is_denied(self):
         read = {"path": "read", "within": ["${start_dir}"]}
         node = dict(SHELL, sandbox={"exec": ["/usr/bin/ls"]}, operands=[{"name": "d", "type": read, "count": [0, 3]}])

@@ -169,6 +169,15 @@ class Network(SandboxTest):
             self.assertEqual({word for word, got in found.items() if got == "ok"}, set(), found)
         found, _ = self.attempt(words, denied=["**/sibling"], unix_sockets=paths)
         self.assertEqual({word for word, got in found.items() if got == "ok"}, {words[0]}, found)
+        # Nor in a directory that is granted, for whatever.
+        inner = [os.path.join(self.ws, name) for name in ("granted", "sibling")]
+        for path in inner:
+            self.listen(socket.AF_UNIX, path)
+            os.chmod(path, 0o666)
+        for grant in ({"more": [self.ws]}, {"write": [self.ws]}):
+            found, result = self.attempt(["unix:" + path for path in inner], denied=[inner[1]], unix_sockets=[inner[0]], **grant)
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, {"unix:" + inner[0]}, (grant, found))
+            self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
         # No layer tells one socket in a directory from another: it is said.
         found, result = self.attempt(words, more=[self.dir], unix_sockets=[paths[0]])
         self.assertEqual({word for word, got in found.items() if got == "ok"}, set(words[:3]), found)

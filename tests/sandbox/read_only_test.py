@@ -3,7 +3,7 @@ a link, or by what leads to it. Around it the command works as before."""
 import json
 import os
 import shutil
-import shutil
+import stat
 import subprocess
 
 from harness import BINARY, SHELL, SandboxTest, main
@@ -115,6 +115,35 @@ class ReadOnly(SandboxTest):
                 result = self.sh("rm -f .git; mv .git x; mv -T sub .git; ln -sfn sub .git; echo x > .git/config; cat .git/HEAD", layers)
                 self.assertEqual(result["stdout"], "ref\n", result)
                 self.assertEqual(os.readlink(os.path.join(self.ws, ".git")), "real")
+
+    def test_one_within_another_does_not_open_it(self):
+        self.write("ws/.git/a/b/c/deep", "deep\n")
+        kept = ["${start_dir}/.git", "${start_dir}/.git/a/b/c"]
+        os.symlink("..", os.path.join(self.ws, ".git", "up"))
+        os.symlink(".git/a/b/c/deep", os.path.join(self.ws, "into"))
+        for user in self.users():
+            for layers in MODES:
+                for roots in (kept, kept[::-1], kept[:1] + ["${start_dir}/into"], kept[:1] + ["${start_dir}/.git/up/.git"]):
+                    with self.subTest(user=user, layers=layers, roots=roots):
+                        self.attack(layers, ".git", roots, user)
+                        before = self.tree()
+                        self.sh("for d in .git .git/a .git/a/b .git/a/b/c; do echo x > $d/new; mkdir $d/sub; chmod 700 $d; mv $d/* .; done", layers, roots, user)
+                        self.assertEqual(self.tree(), before)
+
+    def test_it_is_kept_where_its_directory_was_closed(self):
+        self.write("ws/cfg/keep", "kept\n")
+        script = "chmod 0700 %s && echo gone > cfg/keep; echo end"
+        for user in self.users():
+            for layers in MODES[::2]:  # without mounts no mode is changed
+                for closed, roots in (("cfg", ["${start_dir}/cfg/keep"]), ("cfg", ["${start_dir}/cfg/keep/below", "${start_dir}/cfg/keep"])):
+                    with self.subTest(user=user, layers=layers, roots=roots):
+                        self.sh("chmod 0400 " + closed, layers, roots, user)
+                        self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.ws, closed)).st_mode), 0o400)
+                        result = self.sh(script % closed, layers, roots, user)
+                        self.assertEqual(result["stdout"], "end\n", result)
+                        os.chmod(os.path.join(self.ws, closed), 0o755)
+                        with open(os.path.join(self.ws, "cfg/keep")) as f:
+                            self.assertEqual(f.read(), "kept\n")
 
     def test_a_name_that_is_not_there(self):
         shutil.rmtree(os.path.join(self.ws, ".git"))

@@ -23,7 +23,7 @@ NOT_COMPARED = {
     "Node.repeatable": "a second run is given nothing that the first was not",
     "Defaults.repeatable": "a second run is given nothing that the first was not", "Node.lint_ignore": "is for lint",
     "Effective.repeatable": "a second run is given nothing that the first was not",
-    "Effective.unsafe_env": "the loader's; the rules that it lets stand are compared", "Policy.name": "is a name", "Policy.file": "is where it was read", "Policy.sha256": "is of its text",
+    "Effective.unsafe_env": "the loader's; the rules that it lets stand are compared", "Policy.name": "is a name", "Policy.file": "is where it was read", "Policy.passed_over": "is where it was not", "Policy.sha256": "is of its text",
     "Policy.source_pointers": "is where it is written", "Variable.kind": "there is one kind",
 }
 

@@ -476,6 +476,25 @@ TEST_CASE("resolve: a policy below what its commands may write is untrusted") {
   command.node.sandbox.write = std::vector<Root>{{"ws", "", {}}};
   world.policy.commands = {command};
   CHECK(!check_policy_not_writable(world.policy, *world.resolver));
+  // A directory's policy.json may be a link; its commands/ are beside that.
+  world.scratch.file("shared/commands/ls.json");
+  world.policy.file = world.scratch.link("shared/policy.json", "../ws/p/policy.json");
+  const auto writes = [&](const std::string& path) {
+    command.node.sandbox.write = std::vector<Root>{{"", path, {}}};
+    world.policy.commands = {command};
+    return !check_policy_not_writable(world.policy, *world.resolver);
+  };
+  CHECK(writes(world.scratch / "shared/commands"));
+  CHECK(writes(world.scratch / "shared"));
+  CHECK_FALSE(writes(world.scratch / "ws/other"));
+  // What would go before it must not be made.
+  world.policy.passed_over = {world.scratch / "ws/other/not/there/policy.json"};
+  CHECK(writes(world.scratch / "ws/other"));
+  CHECK_FALSE(writes(world.scratch / "ws/there"));
+  world.scratch.link("ws/link", "other");
+  world.policy.passed_over = {world.scratch / "ws/link/policy.json"};
+  CHECK(writes(world.scratch / "ws/other"));
+  world.policy.passed_over.clear();
   world.policy.file = world.scratch.link("ws/other/link.json", "../p/policy.json");
   command.node.sandbox.write = std::vector<Root>{{"ws", "other", {}}};
   world.policy.commands = {command};

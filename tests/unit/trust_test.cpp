@@ -241,23 +241,28 @@ TEST_CASE("find_policy: the option wins, the environment counts only when absolu
   const std::string mine = scratch.file("mine.json", "{}");
   const std::string credential = scratch.file("credentials/safe-exec.policy", "{}");
   const std::string config = scratch.file("config/safe-exec/policy.json", "{}");
-  CHECK(find_policy("/p", true).value() == "/p");
+  const auto place = [](std::string_view option, bool requester_facing) { return find_policy(option, requester_facing).value_or(PolicyPlace{}); };
+  CHECK(place("/p", true).path == "/p");
   {
     const test::WorkingDirectory here(scratch.path());
-    CHECK(find_policy("p/q.json", false).value() == scratch / "p/q.json");
+    CHECK(place("p/q.json", false).path == scratch / "p/q.json");
   }
   CHECK(test::in_child([&] {
           (void)::setenv("SAFE_EXEC_POLICY", mine.c_str(), 1);
           (void)::setenv("CREDENTIALS_DIRECTORY", (scratch / "credentials").c_str(), 1);
           (void)::setenv("XDG_CONFIG_HOME", (scratch / "config").c_str(), 1);
-          if (find_policy("", false).value_or("") != mine) return 1;
-          if (find_policy("", true).value_or("") != credential) return 2;
+          if (place("", false).path != mine) return 1;
+          if (place("", true).path != credential) return 2;
           (void)::setenv("SAFE_EXEC_POLICY", "mine.json", 1);
-          if (find_policy("", false).value_or("") != credential) return 3;
+          if (place("", false).path != credential || !place("", false).passed_over.empty()) return 3;
           (void)::setenv("CREDENTIALS_DIRECTORY", (scratch / "none").c_str(), 1);
-          if (find_policy("", false).value_or("") != config) return 4;
+          if (place("", false).path != config) return 4;
+          if (place("", false).passed_over != std::vector<std::string>{scratch / "none/safe-exec.policy"}) return 5;
+          // What the operator names is never another one's to be.
+          (void)::setenv("SAFE_EXEC_POLICY", (scratch / "nothing.json").c_str(), 1);
+          if (place("", false).path != scratch / "nothing.json") return 6;
           const auto served = find_policy("", true);  // /etc's, where there is one
-          return served.value_or("/etc/safe-exec/policy.json") == "/etc/safe-exec/policy.json" ? 0 : 5;
+          return !served || served->path == "/etc/safe-exec/policy.json" ? 0 : 7;
         }) == 0);
 }
 
