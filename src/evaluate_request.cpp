@@ -57,6 +57,23 @@ ValueResult Evaluation::enter(std::string_view text, const std::vector<Root>& wi
   return std::string(text);
 }
 
+// Beneath a variable without a value there is nothing to grant; but what is protected there would not be, unnoticed.
+Step Evaluation::check_protected() {
+  const auto known = [this](const Root& root) { return root.variable.empty() || resolver_.expand(root); };
+  for (const std::vector<Root>* roots : {&policy_.deny_paths, settings_.read_only, settings_.kept}) {
+    const auto unknown = roots == nullptr ? std::vector<Root>::const_iterator() : std::ranges::find_if_not(*roots, known);
+    if (roots == nullptr || unknown == roots->end()) continue;
+    Error error;
+    error.code = ErrorCode::policy_invalid;
+    error.message = "the variable \"" + unknown->variable + "\" has no value, and what is beneath it is protected (deny_paths, read_only)";
+    error.step = "variables";
+    error.hint = "give it one (--var " + unknown->variable + "=DIR), or a default in the policy";
+    error.location = policy_.locate(unknown->place);
+    return tl::unexpected(Stop(std::move(error)));
+  }
+  return {};
+}
+
 Step Evaluation::enter_cwd() {
   expand_deny_globs();
   if (settings_.read_only != nullptr) {
@@ -70,6 +87,9 @@ Step Evaluation::enter_cwd() {
   if (!start) return refuse(start.error().code, std::move(start.error().message), leaf());
   plan_.cwd = std::move(start->path);
   plan_.cwd_fd = std::move(start->fd);
+  if (plan_.cwd_fd) {  // examples are decided by the defaults alone
+    if (Step known = check_protected(); !known) return known;
+  }
   if (request_.cwd) {
     const std::vector<Root> roots = cwd_roots();
     const ValueResult entered = enter(*request_.cwd, roots);

@@ -103,6 +103,7 @@ class Evaluation {
   [[nodiscard]] std::string joined(std::string_view token) const;
   [[nodiscard]] bool is_read_only(std::string_view path) const;
   void expand_deny_globs();
+  Step check_protected();
   [[nodiscard]] ValueResult check_match(const Type& type, std::string_view token);
   [[nodiscard]] tl::unexpected<Stop> refuse_value(ValueFailure failure, const Subject& subject,
                                                   std::string_view token) const;

@@ -406,6 +406,19 @@ class Covered(SandboxTest):
             status, result = self.run_json(policy, ["dash", "-c", script])
             self.assertEqual((status, result["error"]["code"], result["error"]["step"]), (125, "sandbox_unavailable", "deny_paths"), result)
 
+    def test_what_is_protected_beneath_a_variable_needs_a_value_of_it(self):
+        self.write("ws/kept/file", "text\n")
+        variables = {"kept": {"type": "dir", "settable": True, "within": [self.dir]}}
+        read = {"path": "read", "within": ["${start_dir}"]}
+        for defaults in ({"deny_paths": ["${kept}/**"]}, {"sandbox": {"read_only": ["${kept}"]}}):
+            policy = self.policy({"cat": {"path": "/bin/cat", "operands": [{"name": "f", "type": read}]}}, defaults=defaults, variables=variables)
+            status, result = self.run_json(policy, ["cat", "kept/file"])
+            self.assertEqual((status, result["error"]["code"], result["error"]["step"]), (125, "policy_invalid", "variables"), result)
+            self.assertIn("--var kept=DIR", result["error"]["hint"])
+            status, result = self.run_json(policy, ["cat", "kept/file"], "--var", "kept=" + self.ws + "/kept")
+            self.assertEqual(result["error"], None, result)
+            self.assertEqual(status, 126 if "deny_paths" in defaults else 0, result)
+
     def test_what_is_only_read_in_a_private_tmp_is_not_written_beside_what_is_denied(self):
         with tempfile.TemporaryDirectory(dir="/tmp") as ws:
             os.chmod(ws, 0o777)
