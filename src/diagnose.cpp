@@ -359,24 +359,34 @@ void conclude_covered(const Covered& covered, const Outcome& outcome, std::vecto
   }
 }
 
-// Of the operands, and of what else is granted to be written, what its modes refuse to this user. What is created was made already.
-// Returns whether an operand is among it, which says enough.
+// Whether its modes let this user have what is granted. What is created was made already.
+bool modes_refuse(const Grant& grant) {
+  const bool written = grant.access > PathAccess::read;
+  Observed access;
+  access.names = grant.access == PathAccess::replace || (written && grant.directory);
+  access.call = access.names ? "rename" : "open";
+  access.path = written && grant.directory ? child_path(grant.path, ".") : grant.path;
+  access.writes = written;
+  return grant.access != PathAccess::create && modes_allow(access) == false;
+}
+
+// Of the operands, and of what else is granted to be written, what its modes refuse. Returns whether an operand is among it, which
+// says enough.
 bool conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
   bool operand = false;
-  for (const Grant& grant : plan.grants) {
-    const bool written = grant.access > PathAccess::read;
-    const bool named = grant.origin == Origin::operand || (grant.origin == Origin::policy && written);
-    if (!named || grant.access == PathAccess::create || blocked.size() == kMaxBlocked) continue;
-    Observed access;
-    access.names = grant.access == PathAccess::replace || (written && grant.directory);
-    access.call = access.names ? "rename" : "open";
-    access.path = written && grant.directory ? child_path(grant.path, ".") : grant.path;
-    access.writes = written;
-    if (modes_allow(access) != false) continue;
-    const std::string whose = access.names && !grant.directory ? "owner and mode of its directory" : "its owner and mode";
-    const std::string whom = ::geteuid() == 0 ? "root, who is as any other user there: the sandbox takes all capabilities" : "this user";
-    add_once(blocked, {"file_permissions", "", grant.path, error_name(EACCES), whose + " refuse it to " + whom, false});
+  const auto add = [&](const Grant& grant) {
+    const bool named = grant.origin == Origin::operand || (grant.origin == Origin::policy && grant.access > PathAccess::read);
+    if (!named || blocked.size() == kMaxBlocked || !modes_refuse(grant)) return;
+    const bool beside = grant.access == PathAccess::replace && !grant.directory;
+    const std::string whom = ::geteuid() == 0 ? "root, who has no capability in the sandbox: start safe-exec as its owner" : "this user";
+    add_once(blocked, {"file_permissions", "", grant.path, error_name(EACCES),
+                       std::string(beside ? "owner and mode of its directory" : "its owner and mode") + " refuse it to " + whom, false});
     operand |= grant.origin == Origin::operand;
+  };
+  for (const Covered& covered : plan.covered) add(covered.grant);
+  for (const Grant& grant : plan.grants) {
+    const auto holds = [&](const Covered& covered) { return is_within(grant.path, covered.grant.path); };
+    if (std::ranges::none_of(plan.covered, holds)) add(grant);  // else it stands for a part of that
   }
   return operand;
 }
@@ -416,6 +426,10 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   }};
   std::vector<Blocked> blocked;
   for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
+  const bool temporary = names_file(outcome.err.head, "/tmp") || names_file(outcome.err.tail, "/tmp");
+  if (temporary && plan.tmp == Tmp::private_dir && !holds(outcome, Layer::mount_namespace)) {
+    blocked.push_back({std::string(layer_name(Layer::mount_namespace)), "", "/tmp", "", std::string(kNoTmp), false});
+  }
   const bool limited = holds(outcome, Layer::limits);
   for (const auto& [error, one] : known) {
     const bool absent = (error == EAGAIN && plan.limits.processes <= 0) || (error == ENOMEM && plan.limits.memory_mib <= 0 && plan.limits.data() <= 0);

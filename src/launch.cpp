@@ -172,6 +172,7 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
     launch.weaker.emplace_back("chmod, chown, utimes and xattr calls are refused");
     if (!choice.generated) launch.weaker.emplace_back("what is written to files can be mapped as code");
   }
+  if (plan.tmp == Tmp::private_dir && !minimal_root) launch.weaker.emplace_back(kNoTmp);
   const std::uint32_t internet = (1U << AF_INET) | (1U << AF_INET6);
   switch (network_of(plan, launch.wanted)) {
     case Network::Kind::none:

@@ -31,6 +31,8 @@ struct Pipe {
   UniqueFd read, write;
 };
 
+inline constexpr const char* kNoTmp = "a private /tmp needs a mount namespace: there is none";
+
 // Where nothing but a count bounds the processes, who counts must not wait for its turn behind them; nor who answers behind those
 // that are ending. Until it is destroyed this process runs before all others, or, where that is refused, before most.
 class FirstTurn {

@@ -256,7 +256,10 @@ Expected<Ruleset> make_ruleset(const Plan& plan, Network::Kind network, bool aro
   ruleset.fd = UniqueFd(static_cast<int>(fd));
   Builder builder(ruleset.fd.get(), handled.fs);
   if (const int error = add_grants(builder, plan, {around, covered}, ruleset.fixed); error != 0) {
-    return tl::unexpected(failed(error, "what may be written cannot be granted around sandbox.read_only"));
+    Error unkept = launch_error(ErrorCode::sandbox_unavailable, "what may be written cannot be granted around sandbox.read_only", "read_only", error);
+    unkept.hint = error == EROFS ? "a file beside what is read_only is replaced only where there is a mount namespace: write it in place, or allow namespaces here"
+                                 : "allow mount namespaces here, or keep less";
+    return tl::unexpected(std::move(unkept));
   }
   if (network == Network::Kind::connect_tcp && handled.net != 0) {
     for (const std::int64_t port : plan.network.ports) builder.allow_port(port);

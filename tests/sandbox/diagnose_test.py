@@ -189,12 +189,34 @@ class Diagnose(SandboxTest):
         result = self.run_it("echo x: Permission denied >&2; exit 1", write=[closed])  # by whatever: the directory is no operand
         self.assertCountEqual([(one["layer"], one["path"]) for one in result["sandbox"]["blocked"]],
                               [("file_permissions", closed), ("landlock", None)], result)
+        # What is granted around something denied is named once, as it is granted.
+        for name in (".env", "a", "b"):
+            self.write("ws/full/" + name, "")
+        full = os.path.join(self.ws, "full")
+        os.chmod(full, 0o555)
+        node = dict(SHELL, sandbox={"write": [full], "exec": HELPERS})
+        _, result = self.run_json(self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]}), ["dash", "-c", "echo > full/new"])
+        self.assertEqual([one["path"] for one in result["sandbox"]["blocked"] if one["layer"] == "file_permissions"], [full], result)
         sed = {"path": "/usr/bin/sed", "options": {"-i": {}}, "operands": [{"name": "script", "type": {"enum": ["s/a/b/"]}},
                {"name": "file", "type": {"path": "replace", "kind": "file", "within": [self.ws]}}]}
         path = self.write("ws/dir/file", "text\n")
         os.chmod(os.path.dirname(path), 0o555)
         _, result = self.run_json(self.policy({"sed": sed}), ["sed", "-i", "s/a/b/", path])
         self.assertEqual([(one["path"], "its directory" in one["hint"]) for one in result["sandbox"]["blocked"]], [(path, True)], result)
+
+    def test_without_mounts_what_needs_them_is_named(self):
+        def refused():
+            outer.refuse(outer.NO_NAMESPACES)
+        node = dict(SHELL, sandbox={"exec": ["/usr/bin/mktemp"], "tmp": "private"})
+        _, result = self.run_json(self.policy({"dash": node}), ["dash", "-c", "mktemp -p /tmp"], preexec_fn=refused)
+        self.assertIn(("mount_namespace", "/tmp"), [(one["layer"], one["path"]) for one in result["sandbox"]["blocked"]], result)
+        self.assertIn("a private /tmp needs a mount namespace", result["sandbox"]["layers"]["mount_namespace"]["detail"])
+        sed = {"path": "/usr/bin/sed", "options": {"-i": {}}, "operands": [{"name": "script", "type": {"enum": ["s/a/b/"]}},
+               {"name": "file", "type": {"path": "replace", "kind": "file", "within": [self.ws]}}], "sandbox": {"read_only": [self.ws + "/.git"]}}
+        self.write("ws/.git/config", "")
+        _, result = self.run_json(self.policy({"sed": sed}), ["sed", "-i", "s/a/b/", self.file], preexec_fn=refused)
+        self.assertEqual((result["error"]["code"], result["error"]["step"]), ("sandbox_unavailable", "read_only"), result)
+        self.assertIn("write it in place", result["error"]["hint"])
 
     def test_a_time_limit_holds_in_the_second_run(self):
         result = self.run_it("cat %s; kill -STOP $$; while :; do :; done" % self.secret, "--diagnose", "--timeout", "400ms")
