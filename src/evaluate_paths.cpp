@@ -92,6 +92,8 @@ ValueResult Evaluation::decide_path(const Type& type, std::string_view token) {
 // A pathspec names tracked files, which need not exist; what git may then read is what the sandbox grants. So it has
 // to lie beneath a root, and is no grant of its own.
 ValueResult Evaluation::decide_pathspec(const PathType& type, std::string_view token) {
+  // git would find nothing, and call that a success; a file of that name is "./|".
+  if (is_operator(token)) return fail(DenialCode::operand_invalid, "a path");
   PathType anywhere;
   anywhere.access = PathAccess::stat;
   anywhere.within = type.within;

@@ -48,16 +48,6 @@ const Hint* find_hint(const std::vector<const Node*>& nodes, std::string_view to
   return nullptr;
 }
 
-// A word that only a shell would read: |, &&, ;, >, 2>&1, 2>/dev/null.
-bool is_operator(std::string_view token) {
-  const std::size_t start = token.find_first_not_of("0123456789");
-  if (start == token.npos) return false;
-  token.remove_prefix(start);
-  if (token.find_first_not_of("<>|&;") == token.npos) return true;
-  const std::size_t target = token.find_first_not_of("<>&");
-  return token[0] == '>' && (token.substr(target) == "/dev/null" || token.find_first_not_of("0123456789", target) == token.npos);
-}
-
 // Whether a token was refused as a name, rather than for what it holds.
 bool is_about_a_name(DenialCode code) {
   return code == DenialCode::option_not_allowed || code == DenialCode::subcommand_not_allowed ||
@@ -111,6 +101,15 @@ bool is_assignment(std::string_view token) {
   return std::all_of(token.begin(), token.begin() + static_cast<std::ptrdiff_t>(sign), [](char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
   });
+}
+
+bool is_operator(std::string_view token) {
+  const std::size_t start = token.find_first_not_of("0123456789");
+  if (start == token.npos) return false;
+  token.remove_prefix(start);
+  if (token.find_first_not_of("<>|&;") == token.npos) return true;
+  const std::size_t target = token.find_first_not_of("<>&");
+  return token[0] == '>' && (token.substr(target) == "/dev/null" || token.find_first_not_of("0123456789", target) == token.npos);
 }
 
 void note_shell(Denial& denial, const std::vector<std::string>& argv) {

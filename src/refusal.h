@@ -32,6 +32,9 @@ void suggest_from(Denial& denial, std::string_view typed, const std::vector<std:
 // NAME=value, which a shell would take for a variable.
 [[nodiscard]] bool is_assignment(std::string_view token);
 
+// A word that only a shell would read: |, &&, ;, >, 2>&1, 2>/dev/null.
+[[nodiscard]] bool is_operator(std::string_view token);
+
 // Adds to the message, where a word up to the refused one is an operator of a shell (|, &&, 2>&1), that none reads it.
 void note_shell(Denial& denial, const std::vector<std::string>& argv);
 
