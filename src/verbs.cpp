@@ -43,6 +43,9 @@ int run_raw(const Result& result) {
   }
   const bool put = put_stream(STDOUT_FILENO, result.outcome->out) && put_stream(STDERR_FILENO, result.outcome->err);
   if (!put) return kCannotAnswer;
+  if (const std::uint64_t omitted = result.outcome->out.omitted; omitted > 0) {  // whoever keeps it as a file has to know
+    (void)write_all(STDERR_FILENO, "safe-exec: " + std::to_string(omitted) + " bytes of standard output were omitted (--max-stdout)\n");
+  }
   if (const auto* exited = std::get_if<Exited>(&result.outcome->ending)) return exited->code;
   return run_exit_status(result);
 }
