@@ -106,6 +106,10 @@ class Search {
         {DenialCode::too_many_operands, &Search::add_operand},
         {DenialCode::operand_invalid, &Search::extend_operand},
     }};
+    // What an interpreter, or "run", is told is as dangerous as the thing itself, which the policy may have for its version alone.
+    const bool told = denial.code == DenialCode::too_many_operands || denial.code == DenialCode::operand_invalid;
+    const Draft::Spot spot = draft_.find(line, index);
+    if (told && (is_danger(program_danger(program_of(line))) || (spot.node != nullptr && is_danger(subcommand_danger(spot.node->name))))) return false;
     for (const auto& [code, way] : kWays) {
       if (code == denial.code) return (this->*way)(line, index);
     }

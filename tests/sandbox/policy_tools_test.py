@@ -75,6 +75,14 @@ class Suggest(SandboxTest):
         self.assertEqual([entry["argv"] for entry in answer["dangerous"]], lines, answer)
         self.assertEqual((answer["patch"], answer["left"]), ([], []))
 
+    def test_what_is_there_for_its_version_alone_is_told_no_program(self):
+        question = {"operands": [], "options": {"--version": {}}}
+        commands = {"make": dict(question, path="/usr/bin/make"), "npm": {"path": "/usr/bin/npm", "subcommands": {"run": dict(question)}}}
+        lines = [["make", "x"], ["npm", "run", "build"]]
+        status, out, _ = self.call(["policy", "suggest", "--policy", self.policy(commands, name="versions.json"), "--output", "json", "-"], input=json.dumps(lines).encode())
+        answer = json.loads(out)
+        self.assertEqual((status, [entry["argv"] for entry in answer["dangerous"]], answer["patch"]), (0, lines, []), answer)
+
     def test_what_is_not_a_matter_of_additions_is_left_with_the_denial(self):
         answer = self.suggest([["git", "push"], ["cat", "/etc/passwd"], ["ls", "../x"], ["/opt/ls"], ["ls", "a\u0001"], ["a b"]])
         codes = [entry["code"] for entry in answer["left"]]
