@@ -426,7 +426,8 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   }};
   std::vector<Blocked> blocked;
   for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
-  const bool temporary = names_file(outcome.err.head, "/tmp") || names_file(outcome.err.tail, "/tmp");
+  const bool named = names_file(outcome.err.head, "/tmp") || names_file(outcome.err.tail, "/tmp");
+  const bool temporary = named && std::ranges::none_of(plan.grants, [](const Grant& grant) { return is_within(grant.path, "/tmp"); });
   if (temporary && plan.tmp == Tmp::private_dir && !holds(outcome, Layer::mount_namespace)) {
     blocked.push_back({std::string(layer_name(Layer::mount_namespace)), "", "/tmp", "", std::string(kNoTmp), false});
   }

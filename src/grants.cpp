@@ -79,7 +79,10 @@ class DenyWalker {
   }
 
   [[nodiscard]] const std::string& problem() const { return problem_; }
-  [[nodiscard]] bool refused() const { return refused_; }
+  // Where the command itself may have made it so, it must not gain by it. Empty: not so; else what can be done.
+  [[nodiscard]] std::string_view refused() const {
+    return refused_ ? "let its owner list it (chmod u+r)" : crowded_ ? "remove some, or grant less" : std::string_view();
+  }
   // Where nothing was looked for, for people.
   [[nodiscard]] std::string unseen() const {
     std::string text;
@@ -122,7 +125,7 @@ class DenyWalker {
     matches_.clear();
     around_.clear();
     hidden_.clear();
-    refused_ = false;
+    refused_ = crowded_ = false;
     if (!spent_) problem_.clear();
     coverable_ = grant.access > PathAccess::read || in_own_tmp(plan_, grant.path);
     const Globs below = relevant(globs_, path);
@@ -212,6 +215,8 @@ class DenyWalker {
     if (!list(fd, path, children)) return Seen::failed;
     bool clean = true;
     for (Child& child : children) {
+      struct stat status {};
+      if (child.type == DT_UNKNOWN && ::fstatat(fd, child.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) child.type = IFTODT(status.st_mode);
       if (matches(globs, path, child.name)) {
         child.granted = false;
         if (!to_cover(path, child, child.type == DT_DIR)) return Seen::failed;
@@ -249,15 +254,16 @@ class DenyWalker {
     }
   }
 
-  // False: what is too much to be covered could be connected to.
+  // False: what is too much to be covered could be connected to, or what lies in it.
   bool to_cover(const std::string& path, const Child& child, bool directory) {
-    const bool special = child.type == DT_SOCK || child.type == DT_FIFO;
-    if ((directory || special) && hidden_.size() < kMaxCovers) {
+    const bool shut = directory || child.type == DT_SOCK;  // Landlock refuses to open all else
+    if (shut && hidden_.size() < kMaxCovers) {
       hidden_.push_back({child_path(path, child.name), directory});
-    } else if (special && !plan_.unix_sockets.empty()) {
-      return fail("more than " + std::to_string(kMaxCovers) + " sockets and directories that are denied"), false;
+    } else if (shut && !plan_.unix_sockets.empty()) {
+      crowded_ = true;
+      return fail("more than " + std::to_string(kMaxCovers) + " sockets and directories in one grant are denied"), false;
     }
-    const bool plain = child.type == DT_REG || special || directory;  // nothing is mounted on a link
+    const bool plain = child.type == DT_REG || child.type == DT_FIFO || shut;  // nothing is mounted on a link
     coverable_ = coverable_ && plain && matches_.size() < kMaxCovers;
     if (coverable_) matches_.push_back({child_path(path, child.name), directory});
     return true;
@@ -348,6 +354,7 @@ class DenyWalker {
   std::string problem_;
   bool spent_ = false;    // what may be looked at; all that is left remains unseen
   bool refused_ = false;  // the last one is our own and cannot be listed
+  bool crowded_ = false;  // the last one has more than can be covered
   std::vector<Grant> around_;
   std::vector<Covered::Match> matches_;
   std::vector<Covered::Match> hidden_;
@@ -405,6 +412,13 @@ bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::st
 bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) {
   std::vector<Grant>& result = plan.grants;
   if (!is_concerned(grant)) {
+    // Of a directory that is only named, too, sockets are in reach.
+    const bool reached = grant.stat_only && grant.directory && grant.fd && !plan.unix_sockets.empty();
+    if (reached && walker.look(grant, grant.fd.get(), grant.path) == DenyWalker::Seen::failed) {
+      problem = walker.problem();
+      return false;
+    }
+    if (reached) std::ranges::move(walker.take_hidden(), std::back_inserter(plan.hidden));
     result.push_back(std::move(grant));
     return true;
   }
@@ -468,13 +482,13 @@ Expected<LayerStatus> grant_around_denied(Plan& plan) {
   for (Grant& grant : kept) {
     std::string problem;
     if (around(walker, grant, plan, problem)) continue;
-    const bool own = walker.refused();
-    if (wanted == Requirement::require || own) {
+    const std::string_view remedy = walker.refused();
+    if (wanted == Requirement::require || !remedy.empty()) {
       Error error;
       error.code = ErrorCode::sandbox_unavailable;
       error.message = "deny_paths cannot be enforced: " + problem;
       error.step = "deny_paths";
-      error.hint = own ? "let its owner list it (chmod u+r)" : "raise deny_walk, leave directories out of it, or grant less";
+      error.hint = remedy.empty() ? "raise deny_walk, leave directories out of it, or grant less" : std::string(remedy);
       return tl::unexpected(std::move(error));
     }
     plan.grants.push_back(std::move(grant));  // the others are looked through all the same

@@ -468,8 +468,8 @@ struct Plan {
   UniqueFd cwd_fd;
   std::vector<Grant> grants;     // operands first, then policy, runtime, devices
   std::vector<Covered> covered;  // what some of them stand for
-  // Denied directories, sockets and FIFOs below what others are granted around: neither are names in them shown, nor is connect(2)
-  // anything that Landlock rules.
+  // Denied directories and sockets below what others are granted around: neither are names in them shown, nor is connect(2) anything
+  // that Landlock rules.
   std::vector<Covered::Match> hidden;
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;

@@ -17,13 +17,14 @@ namespace safe_exec {
 namespace {
 
 constexpr std::size_t kMaxIncludeDepth = 8;
+constexpr std::string_view kFile = "/policy.json";
 constexpr std::array<Name, kNamedCount> kNamedKeys{"variables", "types", "option_sets", "commands"};
 constexpr std::array<Name, kNamedCount> kNamedWords{"variable", "type", "option set", "command"};
 
 // One policy.json and what came with it.
 struct File {
   std::string path;       // as it was opened
-  std::string physical;   // of the directory, or of the file
+  std::string key;        // what it is, by whatever path it is named
   std::string directory;  // in which its commands/ may be; empty: it can have none
   Item root;
   std::shared_ptr<Defaults> defaults = std::make_shared<Defaults>();
@@ -63,17 +64,16 @@ class Gatherer {
       : context_(context), files_(files), scope_(scope) {}
 
   std::size_t gather(std::string_view path, const Item* including) {
-    PolicyFiles::Found found = unwrap(files_.find(path));
-    constexpr std::string_view kFile = "/policy.json";
+    const PolicyFiles::Found found = unwrap(files_.find(path));
     const std::string file_path = clean(found.directory ? std::string(path) + std::string(kFile) : std::string(path));
-    if (found.directory) found.physical += kFile;
-    const auto known = by_path_.find(found.physical);
+    std::string key = key_of(path, found);
+    const auto known = by_path_.find(key);
     if (known != by_path_.end()) return known->second;
     const std::size_t index = out_.size();
     out_.emplace_back().path = file_path;
-    out_[index].physical = found.physical;
+    out_[index].key = key;
     // Whoever names the file means the policy: without commands/ of it, what it includes would count in their place.
-    if (file_path.ends_with(kFile)) out_[index].directory = file_path.substr(0, file_path.size() - kFile.size());
+    if (file_path.ends_with(kFile)) out_[index].directory = file_path.size() == kFile.size() ? "/" : file_path.substr(0, file_path.size() - kFile.size());
     out_[index].root = read(file_path, unwrap(files_.read(file_path)), "");
     stack_.push_back(index);
     if (stack_.size() > kMaxIncludeDepth + 1) {
@@ -94,13 +94,22 @@ class Gatherer {
     if (!out_[index].directory.empty()) gather_commands(index, out_[index].directory);
     check_overrides(index);
     stack_.pop_back();
-    by_path_.emplace(std::move(found.physical), index);
+    by_path_.emplace(std::move(key), index);
     return index;
   }
 
   std::vector<File> take() { return std::move(out_); }
 
  private:
+  // A directory, also by the path of its policy.json, which may be a link; else a file.
+  std::string key_of(std::string_view path, const PolicyFiles::Found& found) {
+    if (found.directory) return "directory " + found.physical;
+    if (!path.ends_with(kFile)) return "file " + found.physical;
+    const std::string directory(path.substr(0, std::max<std::size_t>(path.size() - kFile.size(), 1)));
+    auto above = files_.find(directory);
+    return "directory " + (above ? std::move(above->physical) : directory);  // the file was found in it: only others may add to it
+  }
+
   // above: where the file's root stands in the whole policy.
   Item read(std::string file, std::string text, std::string above) {
     auto parsed = json::parse(std::move(file), std::move(text), json::Comments::allow);
@@ -136,7 +145,7 @@ class Gatherer {
       const std::string path = clean(name.starts_with('/') ? name : directory + "/" + name);
       const PolicyFiles::Found found = unwrap(files_.find(path));
       for (const std::size_t open : stack_) {
-        if (out_[open].physical != found.physical + (found.directory ? "/policy.json" : "")) continue;
+        if (out_[open].key != key_of(path, found)) continue;
         refuse(element, {"this file includes itself", "files that end", describe_value(element), ""});
       }
       try {
@@ -190,6 +199,7 @@ class Gatherer {
              At::key);
     }
     lets->overridden.insert(name);
+    out_[stack_.back()].overridden.insert(name);  // it has its own, whoever lets it count
     names.erase(known);  // the key views into the document of the old definition
     names.emplace(name, definition);
   }

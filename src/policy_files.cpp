@@ -124,6 +124,8 @@ class RealPolicyFiles final : public PolicyFiles {
  private:
   // O_PATH on directory/commands; empty when there is none.
   Expected<UniqueFd> commands_directory(std::string_view directory) {
+    struct stat status {};  // whose directory may be one that others add to, as /tmp
+    if (::lstat(child_path(directory, "commands").c_str(), &status) != 0 && errno == ENOENT) return UniqueFd();
     const auto walked = walks_.walk(directory, owners_);
     if (!walked) return tl::unexpected(walk_error(walked.error(), owners_));
     auto commands = beneath(walked->fd.get(), "commands", child_path(directory, "commands"));

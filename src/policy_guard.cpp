@@ -1,5 +1,6 @@
 // Owns one question: may a command write the policy that governs it? Opens nothing for reading.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <optional>
@@ -78,22 +79,40 @@ Expected<void> guard(const std::string& file, Guarded& guarded) {
   guarded.files.push_back(std::move(walked->path));
   constexpr std::string_view kFile = "/policy.json";
   if (!file.ends_with(kFile)) return {};
-  auto directory = walk_trusted(file.substr(0, std::max<std::size_t>(file.size() - kFile.size(), 1)), Owners::root_or_caller);  // the file may be a link
-  if (!directory) return tl::unexpected(untrusted("the policy changed after it was read: " + describe(directory.error())));
-  guarded.directories.push_back(child_path(directory->path, "commands"));
+  // Not where the file is, which may be a link.
+  const UniqueFd directory(::open(file.substr(0, std::max<std::size_t>(file.size() - kFile.size(), 1)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const std::optional<std::string> path = directory ? path_of(directory.get()) : std::nullopt;
+  if (!path) return tl::unexpected(untrusted("the policy changed after it was read: " + file));
+  guarded.directories.push_back(child_path(*path, "commands"));
   return {};
 }
 
-// Nothing is there, but its directory, or one above, has a name without links.
-std::string physical_name(const std::string& place) {
-  std::string above = place;
-  while (above.size() > 1) {
-    above.resize(std::max<std::size_t>(above.rfind('/'), 1));
-    const UniqueFd fd(::open(above.c_str(), O_PATH | O_CLOEXEC));
-    const std::optional<std::string> real = fd ? path_of(fd.get()) : std::nullopt;
-    if (real) return child_path(*real, place.substr(above.size() == 1 ? 1 : above.size() + 1));
+// Nothing is there yet: what would be, by the name that the links on the way give it, and these links.
+void add_place(const std::string& place, std::vector<std::string>& places) {
+  constexpr int kMaxLinks = 40;  // path_resolution(7)
+  std::string at = "/", left = place;
+  for (int links = 0; !left.empty();) {
+    left.erase(0, left.find_first_not_of('/'));
+    const std::string name = left.substr(0, left.find('/'));
+    left.erase(0, name.size());
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      at.resize(std::max<std::size_t>(at.rfind('/'), 1));
+      continue;
+    }
+    const std::string next = child_path(at, name);
+    std::string target(4096, '\0');  // PATH_MAX
+    const ssize_t size = ::readlink(next.c_str(), target.data(), target.size());
+    if (size <= 0 || ++links > kMaxLinks) {
+      at = next;
+      continue;
+    }
+    places.push_back(next);
+    target.resize(static_cast<std::size_t>(size));
+    left.insert(0, target + "/");
+    if (target.front() == '/') at = "/";
   }
-  return place;
+  places.push_back(std::move(at));
 }
 
 }  // namespace
@@ -111,7 +130,7 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     if (source == nullptr || source->file().substr(0, 1) != "/" || source->file() == policy.file) continue;
     if (auto done = guard(source->file(), guarded); !done) return done;
   }
-  for (const std::string& place : policy.passed_over) guarded.places.push_back(physical_name(place));
+  for (const std::string& place : policy.passed_over) add_place(place, guarded.places);
   for (const Root* const root : roots) {
     const std::optional<Grant> grant = resolver.policy_path(*root, PathAccess::write, false);
     if (!grant) continue;  // matches nothing

@@ -448,7 +448,7 @@ std::vector<ReadOnlyPath> SystemResolver::read_only(const Root& root) {
     UniqueFd next(::openat(fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     const int number = errno;
     if (!next) note(number);
-    if (!next && number != ENOENT && number != ENOTDIR) {  // a command may have closed it: kept as a whole, so that none opens it again
+    if (!next && number != ENOENT && number != ENOTDIR && number != ENAMETOOLONG) {  // a command may have closed it: kept as a whole, so that none opens it again
       kept.push_back({std::move(at), std::move(fd)});
       return kept;
     }

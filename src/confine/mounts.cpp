@@ -87,7 +87,6 @@ class RootPlanner {
     std::vector<std::string> places;
     for (const auto& [path, bind] : binds_) places.push_back(path);
     for (const auto& path : places) add_mount_point(path, binds_.at(path).directory);
-    for (const std::string& path : named_) ensure_directory(path);
     own_tmp_ = plan_.tmp == Tmp::private_dir && !binds_.contains("/tmp");  // a grant of /tmp itself stands above
     if (own_tmp_) ensure_directory("/tmp");
     if (own_proc_) ensure_directory("/proc");
@@ -122,10 +121,6 @@ class RootPlanner {
     const bool no_content = grant.stat_only || (grant.access == PathAccess::stat);
     // Only Landlock keeps the content of a bind from the command, and not below a /tmp of its own, whose rule is for all beneath.
     if (no_content && (!options_.landlock || in_own_tmp(plan_, grant.path))) return;
-    if (grant.stat_only && grant.directory && !plan_.unix_sockets.empty()) {  // nor does Landlock keep sockets in it from being connected to
-      named_.push_back(grant.path);
-      return;
-    }
     // A device is written through a read-only mount as well; only its file system is not.
     const bool writes = grant.access > PathAccess::read && grant.origin != Origin::device;
     const Level level = writes ? Level::write : Level::read;
@@ -520,7 +515,6 @@ class RootPlanner {
   std::map<std::string, Bind> binds_;
   bool any_directory_ = false;  // among them    // by place in the new root
   std::map<std::string, Entry> entries_;  // what is created in the new root's own tmpfs
-  std::vector<std::string> named_;  // directories of which nothing but the name is there
   std::vector<std::pair<std::string, std::string>> aliases_;
   const Bind host_root_{"/", -1, true, false, false, Level::read, UniqueFd()};
   bool own_tmp_ = false;

@@ -178,6 +178,22 @@ class Network(SandboxTest):
             found, result = self.attempt(["unix:" + path for path in inner], denied=[inner[1]], unix_sockets=[inner[0]], **grant)
             self.assertEqual({word for word, got in found.items() if got == "ok"}, {"unix:" + inner[0]}, (grant, found))
             self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+        # More than can be covered: FIFOs are none, and for sockets the run is refused, since a command may have made them.
+        for i in range(70):
+            os.mkfifo(os.path.join(self.ws, "fifo%d.key" % i))
+        denied = [self.ws + "/*.key", inner[1]]
+        for grant in ({"more": [self.ws]}, {"write": [self.ws]}):
+            found, result = self.attempt(["unix:" + path for path in inner], denied=denied, unix_sockets=[inner[0]], **grant)
+            self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+        named = {"name": "d", "type": {"path": "stat", "kind": "dir", "within": [self.ws]}}
+        for i in range(65):
+            os.unlink(os.path.join(self.ws, "fifo%d.key" % i))
+            self.listen(socket.AF_UNIX, os.path.join(self.ws, "fifo%d.key" % i))
+        for node in ({"sandbox": {"read": [self.ws]}}, {"sandbox": {"write": [self.ws]}}, {"operands": [named]}):
+            node = dict({"path": "/usr/bin/true"}, **node)
+            node["sandbox"] = dict(node.get("sandbox", {}), unix_sockets=[inner[0]])
+            status, result = self.run_json(self.policy({"true": node}, defaults={"deny_paths": denied}), ["true"] + ([self.ws] if "operands" in node else []))
+            self.assertEqual((status, result["error"] and result["error"]["step"]), (125, "deny_paths"), result)
         # No layer tells one socket in a directory from another: it is said.
         found, result = self.attempt(words, more=[self.dir], unix_sockets=[paths[0]])
         self.assertEqual({word for word, got in found.items() if got == "ok"}, set(words[:3]), found)

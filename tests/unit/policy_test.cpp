@@ -30,7 +30,7 @@ class MemoryFiles : public PolicyFiles {
 
   Expected<Found> find(std::string_view path) override {
     std::string physical = normal(path);
-    const std::string prefix = physical + "/";
+    const std::string prefix = physical == "/" ? physical : physical + "/";
     const auto below = files_.lower_bound(prefix);
     return Found{below != files_.end() && below->first.starts_with(prefix), std::move(physical)};
   }
@@ -42,14 +42,14 @@ class MemoryFiles : public PolicyFiles {
     return found->second;
   }
   Expected<std::optional<std::string>> read_command(std::string_view directory, std::string_view name) override {
-    const auto found = files_.find(normal(directory) + "/commands/" + std::string(name) + ".json");
+    const auto found = files_.find(normal(std::string(directory) + "/commands/" + std::string(name) + ".json"));
     if (found == files_.end()) return std::optional<std::string>();
     reads.push_back(found->first);
     return std::optional<std::string>(found->second);
   }
   Expected<std::vector<std::string>> list_commands(std::string_view directory) override {
     std::vector<std::string> names;
-    const std::string prefix = normal(directory) + "/commands/";
+    const std::string prefix = normal(std::string(directory) + "/commands/");
     for (const auto& [path, text] : files_) {
       if (path.starts_with(prefix)) names.push_back(path.substr(prefix.size(), path.size() - prefix.size() - 5));
     }
@@ -393,6 +393,12 @@ TEST_CASE("policy: the same name twice is an error unless the includer overrides
   const std::map<std::string, std::string> levels{{"/p/site.json", site}, {"/p/policy.json", top}, {"/p/b.json", base}, {"/p/commands/x.json", R"({"path": "/bin/y"})"}};
   CHECK_FALSE(load(levels, {false, "x"}, "/p/site.json").has_value());
   CHECK_FALSE(load(levels, kEverything, "/p/site.json").has_value());
+  // Each of two may have its own, and the one that includes both says which counts: the last.
+  const std::string both = R"({"version": 1, "include": ["one.json", "two.json"], "override": ["x"]})";
+  const auto one_of = [](const char* path) { return R"({"version": 1, "include": ["b.json"], "override": ["x"], "commands": {"x": {"path": ")" + std::string(path) + R"("}}})"; };
+  const Expected<Policy> last = load({{"/p/policy.json", both}, {"/p/one.json", one_of("/bin/1")}, {"/p/two.json", one_of("/bin/2")}, {"/p/b.json", base}});
+  REQUIRE(last.has_value());
+  CHECK(last->find("x")->paths[0] == "/bin/2");
   // What is no command is always known.
   for (const char* name : {"n", "s"}) {
     const std::string wrong = R"({"version": 1, "include": ["b.json"], "override": [")" + std::string(name) + R"("]})";
@@ -412,6 +418,9 @@ TEST_CASE("policy: one file is one, by whatever path it is included") {
   const Expected<Policy> policy = load(files, kEverything, "/p/main");
   REQUIRE(policy.has_value());
   CHECK(policy->find("x") != nullptr);
+  const Expected<Policy> top = load({{"/policy.json", R"({"version": 1})"}, {"/commands/x.json", R"({"path": "/bin/x"})"}}, kEverything, "/policy.json");
+  REQUIRE(top.has_value());
+  CHECK(top->find("x") != nullptr);
   std::map<std::string, std::string> circle = files;
   circle["/p/base/policy.json"] = R"({"version": 1, "include": ["../main/../main/policy.json"]})";
   const Expected<Policy> itself = load(circle, kEverything, "/p/main");

@@ -494,6 +494,9 @@ TEST_CASE("resolve: a policy below what its commands may write is untrusted") {
   world.scratch.link("ws/link", "other");
   world.policy.passed_over = {world.scratch / "ws/link/policy.json"};
   CHECK(writes(world.scratch / "ws/other"));
+  world.scratch.link("xdg", "ws/other/absent");
+  world.policy.passed_over = {world.scratch / "xdg/safe-exec/policy.json"};
+  CHECK(writes(world.scratch / "ws/other"));
   world.policy.passed_over.clear();
   world.policy.file = world.scratch.link("ws/other/link.json", "../p/policy.json");
   command.node.sandbox.write = std::vector<Root>{{"ws", "other", {}}};
