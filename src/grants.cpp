@@ -413,12 +413,14 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
   std::vector<Grant>& result = plan.grants;
   if (!is_concerned(grant)) {
     // Of a directory that is only named, too, sockets are in reach.
-    const bool reached = grant.stat_only && grant.directory && grant.fd && !plan.unix_sockets.empty();
-    if (reached && walker.look(grant, grant.fd.get(), grant.path) == DenyWalker::Seen::failed) {
-      problem = walker.problem();
-      return false;
+    if (grant.stat_only && grant.directory && grant.fd && !plan.unix_sockets.empty()) {
+      const DenyWalker::Seen seen = walker.look(grant, grant.fd.get(), grant.path);
+      if (seen != DenyWalker::Seen::clean && seen != DenyWalker::Seen::split) {
+        problem = seen == DenyWalker::Seen::failed ? walker.problem() : grant.path + " cannot be listed";
+        return false;
+      }
+      std::ranges::move(walker.take_hidden(), std::back_inserter(plan.hidden));
     }
-    if (reached) std::ranges::move(walker.take_hidden(), std::back_inserter(plan.hidden));
     result.push_back(std::move(grant));
     return true;
   }

@@ -89,7 +89,6 @@ Expected<void> guard(const std::string& file, Guarded& guarded) {
 
 // Nothing is there yet: what would be, by the name that the links on the way give it, and these links.
 void add_place(const std::string& place, std::vector<std::string>& places) {
-  constexpr int kMaxLinks = 40;  // path_resolution(7)
   std::string at = "/", left = place;
   for (int links = 0; !left.empty();) {
     left.erase(0, left.find_first_not_of('/'));

@@ -135,7 +135,7 @@ class RootPlanner {
     for (const Grant& grant : plan_.grants) collect(grant, program);
     for (const Covered& covered : plan_.covered) {
       collect(covered.grant, program);
-      if (covered.grant.access == PathAccess::read) continue;  // what is mounted read-only is not renamed
+      if (covered.grant.access <= PathAccess::read) continue;  // what is mounted read-only is not renamed
       for (const std::string& path : covered.held) hold(path, covered.grant.data);
     }
     if (!plan_.binary.path.empty() && !program_.empty()) {

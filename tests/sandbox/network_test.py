@@ -184,6 +184,7 @@ class Network(SandboxTest):
         denied = [self.ws + "/*.key", inner[1]]
         for grant in ({"more": [self.ws]}, {"write": [self.ws]}):
             found, result = self.attempt(["unix:" + path for path in inner], denied=denied, unix_sockets=[inner[0]], **grant)
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, {"unix:" + inner[0]}, (grant, found))
             self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
         named = {"name": "d", "type": {"path": "stat", "kind": "dir", "within": [self.ws]}}
         for i in range(65):
@@ -194,6 +195,10 @@ class Network(SandboxTest):
             node["sandbox"] = dict(node.get("sandbox", {}), unix_sockets=[inner[0]])
             status, result = self.run_json(self.policy({"true": node}, defaults={"deny_paths": denied}), ["true"] + ([self.ws] if "operands" in node else []))
             self.assertEqual((status, result["error"] and result["error"]["step"]), (125, "deny_paths"), result)
+        os.chmod(self.ws, 0o311)  # by who cannot list it, what is denied in it could be connected to unseen
+        status, result = self.run_json(self.policy({"true": node}, defaults={"deny_paths": denied}), ["true", self.ws])
+        os.chmod(self.ws, 0o755)
+        self.assertEqual((status, result["error"] and result["error"]["step"]), (125, "deny_paths"), result)
         # No layer tells one socket in a directory from another: it is said.
         found, result = self.attempt(words, more=[self.dir], unix_sockets=[paths[0]])
         self.assertEqual({word for word, got in found.items() if got == "ok"}, set(words[:3]), found)
