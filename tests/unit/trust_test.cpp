@@ -156,6 +156,12 @@ TEST_CASE("policy files: only regular files of trusted owners are read, and noth
   CHECK(files->read(good).value() == "{}");
   CHECK(files->find(scratch.path()).value().directory);
   CHECK(!files->find(good).value().directory);
+  // Beside a file in /tmp there are no commands unless somebody made some, and then it is asked who.
+  scratch.file("sticky/policy.json", "{}");
+  CHECK(::chmod((scratch / "sticky").c_str(), 01777) == 0);
+  CHECK(make_policy_files()->read_command(scratch / "sticky", "ls").value() == std::nullopt);
+  scratch.file("sticky/commands/ls.json", "{}");
+  CHECK_FALSE(make_policy_files()->read_command(scratch / "sticky", "ls").has_value());
 
   const auto code = [&](const std::string& path) {
     const auto text = files->read(path);
