@@ -1,4 +1,4 @@
-// Owns one question: may a command write the policy that governs it? Opens nothing for reading.
+// Owns one question: may a command write the policy that governs it, or where its paths lead? Opens nothing for reading.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -114,6 +114,12 @@ void add_place(const std::string& place, std::vector<std::string>& places) {
   places.push_back(std::move(at));
 }
 
+Expected<void> distrust_links(std::vector<std::string> writable, PathResolver& resolver) {
+  resolver.distrust_links_in(std::move(writable));
+  if (std::optional<Error> broken = resolver.broken()) return tl::unexpected(*std::move(broken));
+  return {};
+}
+
 }  // namespace
 
 Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& resolver) {
@@ -122,7 +128,7 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     add_node(command.node, roots);
     if (command.defaults) add_sandbox(command.defaults->sandbox, roots);
   }
-  if (roots.empty()) return {};
+  if (roots.empty()) return distrust_links({}, resolver);
   Guarded guarded;
   if (auto done = guard(policy.file, guarded); !done) return done;
   for (const auto& source : policy.sources) {
@@ -130,9 +136,11 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     if (auto done = guard(source->file(), guarded); !done) return done;
   }
   for (const std::string& place : policy.passed_over) add_place(place, guarded.places);
+  std::vector<std::string> writable;
   for (const Root* const root : roots) {
     const std::optional<Grant> grant = resolver.policy_path(*root, PathAccess::write, false);
     if (!grant) continue;  // matches nothing
+    writable.push_back(grant->path);
     const bool reached = std::ranges::any_of(guarded.files, [&](const std::string& file) { return is_within(file, grant->path); });
     const bool added = std::ranges::any_of(guarded.directories, [&](const std::string& directory) { return is_within(grant->path, directory); });
     const auto place = std::ranges::find_if(guarded.places, [&](const std::string& file) { return is_within(file, grant->path); });
@@ -144,7 +152,7 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     error.hint = made ? "name the policy (--policy, SAFE_EXEC_POLICY), or start safe-exec elsewhere" : "move the policy out of what its commands may write";
     return tl::unexpected(std::move(error));
   }
-  return {};
+  return distrust_links(std::move(writable), resolver);
 }
 
 }  // namespace safe_exec

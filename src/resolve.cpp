@@ -128,6 +128,7 @@ class SystemResolver final : public PathResolver {
   bool names_existing(std::string_view text, const std::vector<Root>& within) override;
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
+  void distrust_links_in(std::vector<std::string> places) override { roots_.distrust_links_in(std::move(places)); }
   std::vector<ReadOnlyPath> read_only(const Root& root) override;
   bool finds_another(const std::string& directory, const std::string& kept) override;
   PathResult<UniqueFd> open_stdin_file(const Grant& checked) override;
@@ -177,6 +178,7 @@ PathResult<Binary> SystemResolver::binary(const Command& command, std::string_vi
 }
 
 std::optional<Error> SystemResolver::broken() const {
+  if (roots_.distrusted()) return roots_.distrusted();
   if (exhausted_ == 0) return std::nullopt;
   Error error;
   const bool refused = exhausted_ == ENOSYS || exhausted_ == EPERM;  // openat2(2), faccessat2(2), fgetxattr(2)

@@ -217,6 +217,7 @@ const OpenedRoot& Roots::open(const Root& root) {
   const auto known = opened_.find(key);
   if (known != opened_.end()) return known->second;
   OpenedRoot fresh = open_fresh(root);
+  look_at_links(fresh);
   if (fresh.problem.empty()) return opened_.emplace(key, std::move(fresh)).first->second;
   absent_ = std::move(fresh);
   return absent_;
@@ -243,6 +244,32 @@ OpenedRoot Roots::open_fresh(const Root& root) const {
   if (!physical) return unusable(below.configured, below.configured + " has no name");
   below.physical = *std::move(physical);
   return below;
+}
+
+void Roots::distrust_links_in(std::vector<std::string> places) {
+  distrusted_places_ = std::move(places);
+  // Commands that are not loaded now write there, too: beneath variables is where policies let commands write.
+  for (const auto& [name, root] : variables_) distrusted_places_.push_back(root.physical);
+  for (const auto& [name, root] : variables_) look_at_links(root);
+  for (const auto& [key, root] : opened_) look_at_links(root);
+}
+
+// walk_root passes links of root's only: a command that runs as somebody else cannot have made one. What stays in the place
+// leads to nothing that a command there does not have already.
+void Roots::look_at_links(const OpenedRoot& root) {
+  if (::geteuid() != 0 || distrusted_) return;
+  for (const Symlink& link : root.links) {
+    const auto left = std::ranges::find_if(distrusted_places_, [&](const std::string& place) {
+      return is_within(link.path, place) && !is_within(root.physical, place); });
+    if (left == distrusted_places_.end()) continue;
+    Error error = failed(ErrorCode::policy_untrusted, "the policy names " + root.configured + ", and on the way " + link.path +
+                                                          " is a link that leads out of " + *left +
+                                                          ", which a command may write or a variable stands for");
+    error.step = "policy";
+    error.hint = "let the policy name " + root.physical + " itself, if that is meant";
+    distrusted_ = std::move(error);
+    return;
+  }
 }
 
 std::optional<std::string> Roots::expand(const Root& root) const {

@@ -37,12 +37,17 @@ class Roots {
 
   [[nodiscard]] const OpenedRoot& start_dir() const { return start_dir_; }
 
+  // As PathResolver's; what was opened before is looked at, too.
+  void distrust_links_in(std::vector<std::string> places);
+  [[nodiscard]] const std::optional<Error>& distrusted() const { return distrusted_; }
+
  private:
   Expected<void> open_start_dir();
   Expected<void> define(const Policy& policy, const Variable& variable, const std::string* given);
   [[nodiscard]] Expected<std::string> default_text(const Policy& policy, const Variable& variable) const;
   [[nodiscard]] const OpenedRoot* variable(std::string_view name) const;
   [[nodiscard]] OpenedRoot open_fresh(const Root& root) const;
+  void look_at_links(const OpenedRoot& root);
   [[nodiscard]] std::string too_wide(const std::string& physical) const;  // empty: it is not
 
   OpenedRoot start_dir_;
@@ -54,6 +59,8 @@ class Roots {
   std::map<std::string, OpenedRoot, std::less<>> variables_;
   std::map<std::string, OpenedRoot> opened_;  // by "variable:path"
   OpenedRoot absent_;
+  std::vector<std::string> distrusted_places_;
+  std::optional<Error> distrusted_;
 };
 
 }  // namespace safe_exec

@@ -3,7 +3,7 @@ import json
 import os
 import time
 
-from harness import SANITIZED, SandboxTest, main
+from harness import SANITIZED, SHELL, SandboxTest, main
 
 SLOW = 10 if SANITIZED else 1
 
@@ -153,6 +153,35 @@ class Variables(SandboxTest):
             os.lchown(os.path.join(self.dir, "ws2"), 12345, 12345)
             status, answer = self.ask(self.ws, "--var", "v=" + self.dir + "/ws2")
             self.assertEqual((status, answer["error"]["code"]), (2, "usage"))
+
+    def test_a_link_that_a_command_made_leads_no_path_of_the_policy_elsewhere(self):
+        secret = self.write("out/secret", "hunter2")
+        os.mkdir(os.path.join(self.ws, "conf"))
+        conf = self.ws + "/conf"
+        roots = ["/bin", "/usr", "/lib", "/lib64"]
+        shell = dict(SHELL, cwd=[self.ws])
+        writer = dict(shell, sandbox={"write": [self.ws], "exec": roots, "read": roots})
+        for grants in ({"read": [conf]}, {"write": [conf]}, {"exec": [conf]}):
+            with self.subTest(grants=grants):
+                policy = self.policy({"dash": writer, "sh": dict(shell, sandbox=grants)})
+                self.assertEqual(self.run_json(policy, ["dash", "-c", "cd / && rmdir %s && ln -s %s/out %s" % (conf, self.dir, conf)])[1]["exit_code"], 0)
+                for name in ("sh", "dash"):
+                    argv = [name, "-c", "read -r x < %s/secret; echo $x; echo > %s/secret; chmod 0 %s/secret" % (conf, conf, conf)]
+                    status, result = self.run_json(policy, argv)
+                    self.assertNotIn("hunter2", result["stdout"])
+                    if os.getuid() == 0 and name == "sh":
+                        self.assertEqual((status, result["error"]["code"]), (125, "policy_untrusted"), result)
+                        self.assertIn(conf + " is a link that leads out of " + self.ws, result["error"]["message"])
+                with open(secret) as f:
+                    self.assertEqual((f.read(), os.stat(secret).st_mode & 0o777), ("hunter2", 0o644))
+                # One that stays where the command may write gives nothing, and is followed where root made it.
+                os.remove(conf)
+                os.mkdir(self.ws + "/real")
+                os.symlink("real", conf)
+                self.assertEqual(self.run_json(policy, ["sh", "-c", "exit 7"])[1]["exit_code"], 7)
+                os.remove(conf)
+                os.rmdir(self.ws + "/real")
+                os.mkdir(conf)
 
     def test_a_within_that_is_not_there_holds_nothing(self):
         status, answer = self.ask(self.ws, "--var", "v=" + self.ws, within=[self.dir + "/none"])

@@ -504,6 +504,44 @@ TEST_CASE("resolve: a policy below what its commands may write is untrusted") {
   CHECK(!check_policy_not_writable(world.policy, *world.resolver));
 }
 
+TEST_CASE("resolve: no path of the policy leaves by a link what a command may write") {
+  if (!test::am_root()) return;  // links of anybody else are not followed there: see trust_test
+  World world;
+  world.scratch.dir("out/deep");
+  world.scratch.dir("ws/dir");
+  world.scratch.link("ws/dir/out", "../../out");
+  world.scratch.link("ws/dir/in", "../../ws");
+  world.scratch.link("to_ws", "ws/dir/in");
+  const auto asked = [&](const std::string& place, const std::string& path) {
+    auto resolver = make_system_resolver(world.policy, {}).value();
+    resolver->distrust_links_in({world.scratch / place});
+    (void)resolver->policy_path({"", world.scratch / path, {}}, PathAccess::read, false);
+    const auto late = resolver->broken();
+    auto early = make_system_resolver(world.policy, {}).value();
+    (void)early->policy_path({"", world.scratch / path, {}}, PathAccess::read, false);
+    early->distrust_links_in({world.scratch / place});
+    CHECK(late.has_value() == early->broken().has_value());
+    return late ? std::string(code_name(late->code)) : "passed";
+  };
+  CHECK(asked("ws", "ws/dir/out/deep") == "policy_untrusted");
+  CHECK(asked("ws", "ws/dir/out") == "policy_untrusted");
+  CHECK(asked("ws/dir", "ws/dir/in") == "policy_untrusted");
+  CHECK(asked("ws", "ws/dir/in/dir") == "passed");
+  CHECK(asked("ws", "to_ws") == "passed");
+  world.scratch.link("beside", "out");
+  CHECK(asked("ws", "beside/deep") == "passed");
+  World variables({variable("v", world.scratch / "ws/dir/out")});
+  auto resolver = make_system_resolver(variables.policy, {}).value();
+  CHECK(!resolver->broken());
+  resolver->distrust_links_in({world.ws});
+  CHECK(resolver->broken().has_value());
+  World beneath({variable("w", world.ws)});
+  resolver = make_system_resolver(beneath.policy, {}).value();
+  resolver->distrust_links_in({});
+  (void)resolver->policy_path({"", world.scratch / "ws/dir/out/deep", {}}, PathAccess::read, false);
+  CHECK(resolver->broken().has_value());
+}
+
 TEST_CASE("resolve: without descriptors left everything is refused and nothing crashes") {
   World world;
   world.scratch.file("ws/a/file");
