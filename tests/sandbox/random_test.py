@@ -3,6 +3,7 @@ less; and a command that changes what it can, run again and again in one tree, g
 changes nothing that is read-only. RANDOM_SEEDS=FROM:TO tries others than those that are tried always."""
 import base64
 import contextlib
+import errno
 import fnmatch
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import socket
 import stat
 
+import outer
 from harness import BUILD, SANITIZED, SandboxTest, main
 
 OBSERVER = os.path.join(BUILD, "tests", "observer")
@@ -21,6 +23,12 @@ DENY = ("**/.env **/.git/** **/.git **/.ssh/** **/*.pem **/secret/** ${w}/sub/**
         "${w}/**/x.key **/.env.* **/a/b **/sub/* ${w}/src/**/b **/*=* **/hooks/** ${w}/**/sub/**/a").split(" ")
 LAYERS = [{"mount_namespace": "off"}] * 6 + [{"landlock": "off"}] * 3 + [{"user_namespace": "off"}] * 2 + [
     {"pid_namespace": "off"}, {"mount_namespace": "require"}, {layer + "_namespace": "off" for layer in ("user", "pid", "mount", "ipc", "uts")}] + [{}] * 7
+
+# What hosts refuse: mostly nothing, else what some are known for, or one call of a start.
+HOSTS = [None] * 12 + [outer.HOSTS[name] for name in ("docker", "ubuntu", "landlock", "no-landlock")] + [
+    lambda name=name, error=error: outer.refuse({name: error}) for error in (errno.ENOSYS, errno.EPERM)
+    for name in ("namespaces", "clone3", "mount", "umount2", "pivot_root", "mount_setattr", "landlock_add_rule", "landlock_restrict_self", "openat2",
+                 "linkat", "renameat2", "fchmodat", "mkdirat", "mknodat", "symlinkat", "statx", "readlinkat", "getdents64")]
 
 
 def under(path, directory):
@@ -187,6 +195,7 @@ class Case:
         if bold and chance.random() < 0.7:
             self.argv, self.cwd = ["observer"], tree.ws
         command = {"path": OBSERVER, "trust": "caller", "cwd": ["${w}"], "stdin": "text", "stdout_bytes": 4 << 20, "options": options, "sandbox": sandbox}
+        self.host = chance.choice(HOSTS)
         self.policy = {"version": 1, "name": "random", "variables": {"w": {"type": "dir", "default": tree.ws}},
                        "defaults": {"deny_paths": self.deny} if self.deny else {}, "commands": {"observer": command}}
 
@@ -252,8 +261,8 @@ class Random(SandboxTest):
         self.assertGreater(ran, (last - first) // 4)
         self.assertGreater(self.told, ran)
 
-    def ask(self, verb, request, *options):
-        out = self.call([verb, "--policy", self.dir + "/p.json", *options, "--request", "-"], input=request)[1]
+    def ask(self, verb, request, *options, host=None):
+        out = self.call([verb, "--policy", self.dir + "/p.json", *options, "--request", "-"], input=request, preexec_fn=host)[1]
         return json.loads(out)
 
     def problem(self, *what):
@@ -277,10 +286,10 @@ class Random(SandboxTest):
         names, request = case.request(seed=0)
         decision = self.ask("check", request, "--explain")
         self.changed_by_nothing(case, "check")
-        result = self.ask("run", request)
+        result = self.ask("run", request, host=case.host)
         if result["outcome"]["type"] in ("denied", "failed"):
             self.changed_by_nothing(case, "a refused run")
-            if (decision["decision"] == "deny") != (result["outcome"]["type"] == "denied"):
+            if case.host is None and (decision["decision"] == "deny") != (result["outcome"]["type"] == "denied"):
                 self.problem("check says", decision["decision"], "and run", result["outcome"], result["error"])
             return False
         seen = self.observed(result)
@@ -317,7 +326,7 @@ class Random(SandboxTest):
         by_mark = tree.files_by_mark()
         keep = {tree.before[where[0]][0][2]: where for where in by_mark.values() if all(any(under(name, one) for one in kept) for name in where)}
         for turn in range(1, 5):
-            result = self.ask("run", case.request(seed * 10 + turn if turn < 4 else 0)[1])
+            result = self.ask("run", case.request(seed * 10 + turn if turn < 4 else 0)[1], host=case.host)
             if result["outcome"]["type"] in ("denied", "failed"):
                 continue
             ran += 1
