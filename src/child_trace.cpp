@@ -4,7 +4,9 @@
 #include "child_trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ptrace.h>
+#include <sched.h>
 #include <signal.h>
 
 #include "syscall.h"
@@ -15,6 +17,7 @@ namespace {
 constexpr int kSyscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 // ptrace(2): every child and thread is observed too, and none outlives its observer.
 constexpr unsigned long kOptions = 1 | 2 | 4 | 8 | 16 | 0x100000;  // SYSGOOD FORK VFORK CLONE EXEC EXITKILL
+constexpr int kFork = 1, kClone = 3;                               // PTRACE_EVENT_FORK, VFORK between them, CLONE
 
 bool is_refusal(long error) {
   switch (error) {
@@ -51,6 +54,34 @@ constexpr TextArgument kTextArguments[] = {
     {SYS_connect, 1}, {SYS_bind, 1}, {SYS_symlinkat, 2},
 };
 
+}  // namespace
+
+int directory_argument(uint32_t number) noexcept {
+  switch (number) {
+    case SYS_symlinkat: return 1;
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_mkdirat:
+    case SYS_mknodat:
+    case SYS_fchownat:
+    case SYS_fchmodat:
+    case SYS_unlinkat:
+    case SYS_renameat:
+    case SYS_renameat2:
+    case SYS_linkat:
+    case SYS_readlinkat:
+    case SYS_faccessat:
+    case SYS_faccessat2:
+    case SYS_utimensat:
+    case SYS_statx:
+    case SYS_newfstatat:
+    case SYS_execveat: return 0;
+    default: return -1;
+  }
+}
+
+namespace {
+
 long trace(long request, long pid, unsigned long address = 0, const void* data = nullptr) {
   return call(SYS_ptrace, request, pid, address, data);
 }
@@ -70,14 +101,59 @@ void read_text(long pid, uint64_t address, RefusedCall& refused) {
   refused.text[sizeof refused.text - 1] = '\0';
 }
 
+void copy_text(char (&to)[kObservedText], const char (&from)[kObservedText]) {
+  for (size_t i = 0; i < kObservedText; ++i) to[i] = from[i];
+}
+
+// The directory behind a descriptor of its, by the name that it has below the root that both share. There may be no /proc here:
+// the kernel says the name of a working directory. false: it has none, or this kernel (before 5.6) hands none out.
+bool read_directory(const Observer& observer, long pid, int descriptor, char (&out)[kObservedText]) {
+  out[0] = '\0';
+  if (!observer.alone) return false;
+  long process = call(SYS_pidfd_open, pid, O_EXCL);  // PIDFD_THREAD, of 6.9
+  if (process < 0) process = call(SYS_pidfd_open, pid, 0);
+  const long directory = process < 0 ? process : call(SYS_pidfd_getfd, process, descriptor, 0);
+  const bool named = directory >= 0 && call(SYS_fchdir, directory) == 0 && call(SYS_getcwd, out, sizeof out) > 0;
+  call(SYS_close, directory);
+  call(SYS_close, process);
+  if (!named || out[0] != '/') out[0] = '\0';  // "(unreachable)" is below another root
+  return out[0] == '/';
+}
+
+// chdir(2) went well.
+void enter(TracedTask& task, const char (&text)[kObservedText]) {
+  size_t at = 0;
+  if (text[0] != '/') {
+    while (at + 1 < kObservedText && task.directory[at] != '\0') ++at;
+    if (at > 0) task.directory[at++] = '/';
+  }
+  for (size_t i = 0; at < kObservedText; ++at, ++i) {
+    task.directory[at] = text[i];
+    if (text[i] == '\0') return;
+  }
+  task.directory[0] = kUnknownDirectory[0];
+  task.directory[1] = '\0';
+}
+
 TracedTask* task_of(Observer& observer, long pid) {
   TracedTask* unused = nullptr;
   for (TracedTask& task : observer.tasks) {
     if (task.pid == pid) return &task;
     if (task.pid == 0 && unused == nullptr) unused = &task;
   }
-  if (unused != nullptr) unused->pid = pid;
+  if (unused != nullptr) {
+    unused->pid = pid;
+    unused->directory[0] = '\0';
+  }
   return unused;
+}
+
+void inherit_directory(Observer& observer, long parent) {
+  unsigned long child = 0;
+  if (trace(PTRACE_GETEVENTMSG, parent, 0, &child) < 0) return;
+  TracedTask* const made = task_of(observer, static_cast<long>(child));
+  const TracedTask* const maker = task_of(observer, parent);
+  if (made != nullptr && maker != nullptr) copy_text(made->directory, maker->directory);
 }
 
 void tell(Observer& observer, const RefusedCall& refused) {
@@ -101,11 +177,26 @@ void look_at_call(Observer& observer, long pid) {
     refused.text[0] = '\0';
     return;
   }
-  if (info.op != PTRACE_SYSCALL_INFO_EXIT || info.exit.is_error == 0 || !is_refusal(-info.exit.rval)) return;
+  if (info.op != PTRACE_SYSCALL_INFO_EXIT) return;
+  if (info.exit.is_error == 0) {
+    if (refused.number == SYS_chdir) {
+      read_text(pid, refused.arguments[0], refused);
+      enter(*task, refused.text);
+    } else if (refused.number == SYS_fchdir && !read_directory(observer, pid, static_cast<int>(refused.arguments[0]), task->directory)) {
+      task->directory[0] = kUnknownDirectory[0];
+      task->directory[1] = '\0';
+    }
+    return;
+  }
+  if (!is_refusal(-info.exit.rval)) return;
   refused.error_number = static_cast<int32_t>(-info.exit.rval);
   for (const TextArgument& text : kTextArguments) {
     if (text.number == refused.number) read_text(pid, refused.arguments[text.argument], refused);
   }
+  const int at = directory_argument(refused.number);
+  const int directory = at < 0 ? AT_FDCWD : static_cast<int>(refused.arguments[at]);
+  if (directory == AT_FDCWD) copy_text(refused.directory, task->directory);
+  else if (refused.text[0] != '/') read_directory(observer, pid, directory, refused.directory);
   tell(observer, refused);
 }
 
@@ -125,10 +216,14 @@ void observe(Observer& observer, long pid, int status) noexcept {
     look_at_call(observer, pid);
   } else if (!observer.started && signal == SIGTRAP) {  // the command has executed
     observer.started = true;
+    observer.alone = call(SYS_unshare, CLONE_FS) == 0;  // start_command shares it
     trace(PTRACE_SETOPTIONS, pid, 0, reinterpret_cast<const void*>(kOptions));
   } else if (!is_event && stops_jobs(signal)) {
     // A new task begins with a SIGSTOP of the observer's own. Nobody is there to continue one that stops itself.
-  } else if (!is_event) {
+  } else if (is_event) {
+    const int event = status >> 16;
+    if (event >= kFork && event <= kClone) inherit_directory(observer, pid);
+  } else {
     deliver = static_cast<unsigned long>(signal);
   }
   trace(PTRACE_SYSCALL, pid, 0, reinterpret_cast<const void*>(deliver));

@@ -6,6 +6,9 @@
 
 namespace safe_exec {
 
+inline constexpr size_t kObservedText = 512;  // what is longer is cut
+inline constexpr char kUnknownDirectory[] = "?";
+
 // One refused call, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
 struct RefusedCall {
   enum Kind : uint32_t { error = 1, killed = 2 };  // killed: by the filter, with SIGSYS
@@ -15,11 +18,18 @@ struct RefusedCall {
   int32_t error_number;
   uint64_t instruction;
   uint64_t arguments[6];
-  char text[256];         // the path or the socket address it was about; empty: none, or it could not be read
+  char text[kObservedText];  // the path or the socket address it was about; empty: none, or it could not be read
+  // From where a relative path goes. Of a descriptor: absolute, or empty: it cannot be known. Else the working directory: empty, the
+  // one that the command began with; relative, below that; kUnknownDirectory.
+  char directory[kObservedText];
 };
+
+// Which argument of a call is the directory from which its relative path goes; -1: it goes from the working directory.
+[[nodiscard]] int directory_argument(uint32_t number) noexcept;
 
 struct TracedTask {
   long pid;  // 0: free
+  char directory[kObservedText];  // as RefusedCall's
   RefusedCall call;
 };
 inline constexpr size_t kTracedTasks = 64;    // what more there are is let run unseen
@@ -28,6 +38,7 @@ inline constexpr uint32_t kMaxRefused = 512;  // and no more than that is told
 struct Observer {
   int fd;          // non-blocking
   bool started;    // the command has executed
+  bool alone;      // this process has a working directory of its own
   uint32_t told;
   TracedTask tasks[kTracedTasks];
 };

@@ -67,6 +67,16 @@ std::string socket_path(const RefusedCall& refused) {
   return std::string(address.sun_path, size);
 }
 
+std::string parent_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
+
+// Through the links on the way, of which the host has no others; what is not there keeps its name.
+std::string physical(const std::string& path) {
+  std::array<char, PATH_MAX> buffer;
+  std::string real = path;
+  while (!real.empty() && ::realpath(real.c_str(), buffer.data()) == nullptr) real.resize(real.rfind('/'));
+  return (real.empty() ? "" : buffer.data()) + path.substr(real.size());
+}
+
 Observed read(const Plan& plan, const RefusedCall& refused) {
   Observed seen;
   seen.call = syscall_name(refused.number);
@@ -86,9 +96,16 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   } else seen.writes = seen.call != "openat2" && !seen.executes && !seen.looks;
   if (accesses) seen.asks = refused.arguments[seen.call == "access" ? 1 : 2] & 7U;
   while (seen.path.size() > 1 && seen.path.ends_with('/')) seen.path.pop_back();
-  const bool from_cwd = static_cast<int>(refused.arguments[0]) == AT_FDCWD;
-  const bool at = seen.call.ends_with("at") || seen.call.ends_with("at2") || seen.call == "statx";
-  if (!seen.path.empty() && seen.path.front() != '/' && (from_cwd || !at)) seen.path = child_path(plan.cwd, seen.path);
+  // A descriptor whose directory has no name has an empty one, which is not known; the working directory's is another matter.
+  const int at = directory_argument(refused.number);
+  const std::string_view from = refused.directory;
+  const bool known = at >= 0 && static_cast<int>(refused.arguments[at]) != AT_FDCWD ? from.starts_with('/') : from != kUnknownDirectory;
+  if (!seen.path.empty() && seen.path.front() != '/' && known) {
+    seen.path = child_path(from.starts_with('/') ? std::string(from) : from.empty() ? plan.cwd : child_path(plan.cwd, from), seen.path);
+    seen.path = '/' + join_components(components_of(seen.path), 0);  // as find -execdir has it: "./name"
+    const bool climbs = (seen.path + '/').find("/../") != std::string::npos;
+    if (climbs) seen.path = seen.names ? child_path(physical(parent_of(seen.path)), seen.path.substr(seen.path.rfind('/') + 1)) : physical(seen.path);
+  }
   return seen;
 }
 
@@ -105,14 +122,6 @@ bool is_granted(const Plan& plan, std::string_view path, PathAccess least = Path
     };
     return below(grant.path) || below(grant.given);
   });
-}
-
-// Through the links on the way, of which the host has no others; what is not there keeps its name.
-std::string physical(const std::string& path) {
-  std::array<char, PATH_MAX> buffer;
-  std::string real = path;
-  while (!real.empty() && ::realpath(real.c_str(), buffer.data()) == nullptr) real.resize(real.rfind('/'));
-  return (real.empty() ? "" : buffer.data()) + path.substr(real.size());
 }
 
 // Whether a mount lies over it: what is there on the host says nothing then.
@@ -139,8 +148,6 @@ bool is_beside_denied(const Plan& plan, const Observed& seen) {
 }
 
 // ---- what this host says of it, without a sandbox
-
-std::string parent_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
 
 bool is_absent(const std::string& path) {
   struct stat status {};

@@ -56,13 +56,32 @@ class Diagnose(SandboxTest):
         os.symlink("sub", os.path.join(self.ws, "link"))
         node = dict(SHELL, repeatable=True, sandbox={"exec": HELPERS + ["/usr/bin/mv", "/usr/bin/rm"], "write": [self.ws]})
         policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env", "**/.ssh/**"]})
-        for script, call, path, error in (("cat .env", "openat", ".env", "EACCES"), ("cat link/../.env", "openat", "link/../.env", "EACCES"),
+        for script, call, path, error in (("cat .env", "openat", ".env", "EACCES"), ("cat link/../.env", "openat", ".env", "EACCES"),
                                           ("cat link/.ssh/id", "openat", "link/.ssh/id", "ENOENT"), ("echo > sub/.ssh/new", "openat", "sub/.ssh/new", "EROFS"),
                                           ("rm -f .env", "unlinkat", ".env", "EBUSY"), ("cat absent", "openat", "absent", None)):
             _, result = self.run_json(policy, ["dash", "-c", script], "--diagnose")
             found = [one for one in result["sandbox"]["blocked"] if one["path"] == os.path.join(self.ws, path)]
             named = [(one["layer"], one["call"], one["errno"]) for one in found]
             self.assertEqual(named, [("deny_paths", call, error)] if error else [], (script, result))
+
+    def test_a_relative_path_is_named_from_where_it_goes(self):
+        deep, kept = self.write("ws/sub/deep/.env", "x\n"), self.write("ws/sub/kept", "x\n")
+        for layers, error in (({}, "EACCES"), (NO_NAMESPACES, "EACCES")):
+            node = dict(SHELL, repeatable=True, sandbox={"exec": ["/usr/bin/grep", "/usr/bin/find", "/usr/bin/rm", "/usr/bin/cat"], "read": [self.ws], "layers": layers})
+            policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]})
+            write = "EROFS" if layers == {} else "EACCES"
+            for script, call, path, errno in (("grep -r x .", "openat", deep, error), ("cd sub && grep -r x deep", "openat", deep, error),
+                                              ("cd sub; cd deep; cat .env", "openat", deep, error), ("cd sub/deep; (cd ..; cat deep/.env)", "openat", deep, error),
+                                              ("cd /; cd %s/sub; cat deep/.env" % self.ws, "openat", deep, error),
+                                              ("cd sub/deep; cat ../../sub/deep/.env", "openat", deep, error),
+                                              ("find . -name kept -delete", "unlinkat", kept, write), ("rm -rf sub", "unlinkat", kept, write),
+                                              ("cd sub/deep && rm ../kept", "unlinkat", kept, write),
+                                              ("find . -name .env -execdir cat {} +", "openat", deep, error), ("cd sub/deep; : > ../new", "openat", self.ws + "/sub/new", write)):
+                with self.subTest(script=script, layers=layers):
+                    _, result = self.run_json(policy, ["dash", "-c", script], "--diagnose")
+                    found = [(one["call"], one["path"], one["errno"]) for one in result["sandbox"]["blocked"]]
+                    self.assertIn((call, path, errno), found)
+                    self.assertNotIn(None, [one["path"] if one["call"] == call else "" for one in result["sandbox"]["blocked"]])
 
     def test_what_only_the_sandbox_makes_so_is_its_own_doing(self):
         os.chmod(self.file, 0o755)
