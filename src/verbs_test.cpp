@@ -19,13 +19,17 @@
 namespace safe_exec {
 namespace {
 
+tl::unexpected<Error> misused(std::string message) {
+  Error error;
+  error.code = ErrorCode::usage;
+  error.step = "usage";
+  error.message = std::move(message);
+  return tl::make_unexpected(std::move(error));
+}
+
 Expected<ExampleFilter> take_filter(const Invocation& in) {
   if (const std::string problem = in.run.empty() ? "" : pattern_problem(in.run); !problem.empty()) {
-    Error error;
-    error.code = ErrorCode::usage;
-    error.step = "usage";
-    error.message = "--run is not a regular expression that RE2 accepts: " + problem;
-    return tl::make_unexpected(std::move(error));
+    return misused("--run is not a regular expression that RE2 accepts: " + problem);
   }
   return ExampleFilter{in.run};
 }
@@ -63,6 +67,8 @@ Expected<TestReport> examine(const Invocation& in) {
     if (!mutants) return tl::make_unexpected(mutants.error());
     report.mutants = std::move(*mutants);
   }
+  // A name that was changed or misspelled would pass for ever.
+  if (!in.run.empty() && report.examples.empty() && report.tests.empty()) return misused("--run " + in.run + " selects no example and no test");
   if (in.coverage || in.threshold) {
     auto coverage = measure_coverage(*policy);
     if (!coverage) return tl::make_unexpected(coverage.error());

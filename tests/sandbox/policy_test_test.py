@@ -124,8 +124,12 @@ class PolicyTest(SandboxTest):
     def test_run_takes_what_matches(self):
         status, out, _ = self.run_test("--run", "^t -a main$")
         self.assertEqual((status, out), (0, "1 passed, 0 failed\n"))
-        status, out, _ = self.run_test("--run", "nothing", "--output", "tap")
-        self.assertEqual((status, parse_tap(out)), (0, []))
+        status, out, _ = self.run_test("--run", "^t -a main$", "--output", "tap")
+        self.assertEqual((status, len(parse_tap(out))), (0, 1))
+        for more in ([], ["--output", "tap"], ["--generate"]):
+            status, out, err = self.run_test("--run", "nothing", *more)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn("--run nothing selects no example and no test", err)
         status, _, err = self.run_test("--run", "(a")
         self.assertEqual(status, 2)
         self.assertIn("RE2", err)
