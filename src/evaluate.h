@@ -66,9 +66,10 @@ class PathResolver {
   // Whether a program that looks for kept's name in directory and upwards, as git does for .git, takes another one than kept.
   [[nodiscard]] virtual bool finds_another(const std::string& /*directory*/, const std::string& /*kept*/) { return false; }
 
-  // Where commands may write. From then on a path of the policy that leaves such a place, or a variable's, by a link in it is a
-  // failure that broken() tells: whose link it is says nothing where a command runs as the caller.
-  virtual void distrust_links_in(std::vector<std::string> /*places*/) {}
+  // Where commands may write. Of a caller who is root all that a command makes there would be trusted, for it is root's: from then on
+  // no program there is, but by Trust::caller, and a path of the policy that leaves such a place, or a variable's, by a link in it is a
+  // failure that broken() tells.
+  virtual void distrust(std::vector<std::string> /*places*/) {}
 
   // When the host could not answer (EMFILE, ENFILE, ENOMEM, EIO): then no denial of this decision is a verdict.
   [[nodiscard]] virtual std::optional<Error> broken() const { return std::nullopt; }

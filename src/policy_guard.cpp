@@ -114,8 +114,8 @@ void add_place(const std::string& place, std::vector<std::string>& places) {
   places.push_back(std::move(at));
 }
 
-Expected<void> distrust_links(std::vector<std::string> writable, PathResolver& resolver) {
-  resolver.distrust_links_in(std::move(writable));
+Expected<void> distrust(std::vector<std::string> writable, PathResolver& resolver) {
+  resolver.distrust(std::move(writable));
   if (std::optional<Error> broken = resolver.broken()) return tl::unexpected(*std::move(broken));
   return {};
 }
@@ -128,7 +128,7 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     add_node(command.node, roots);
     if (command.defaults) add_sandbox(command.defaults->sandbox, roots);
   }
-  if (roots.empty()) return distrust_links({}, resolver);
+  if (roots.empty()) return distrust({}, resolver);
   Guarded guarded;
   if (auto done = guard(policy.file, guarded); !done) return done;
   for (const auto& source : policy.sources) {
@@ -152,7 +152,7 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     error.hint = made ? "name the policy (--policy, SAFE_EXEC_POLICY), or start safe-exec elsewhere" : "move the policy out of what its commands may write";
     return tl::unexpected(std::move(error));
   }
-  return distrust_links(std::move(writable), resolver);
+  return distrust(std::move(writable), resolver);
 }
 
 }  // namespace safe_exec

@@ -128,7 +128,10 @@ class SystemResolver final : public PathResolver {
   bool names_existing(std::string_view text, const std::vector<Root>& within) override;
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
-  void distrust_links_in(std::vector<std::string> places) override { roots_.distrust_links_in(std::move(places)); }
+  void distrust(std::vector<std::string> places) override {
+    if (::geteuid() == 0) writable_ = places;
+    roots_.distrust_links_in(std::move(places));
+  }
   std::vector<ReadOnlyPath> read_only(const Root& root) override;
   bool finds_another(const std::string& directory, const std::string& kept) override;
   PathResult<UniqueFd> open_stdin_file(const Grant& checked) override;
@@ -154,7 +157,14 @@ class SystemResolver final : public PathResolver {
     if (std::ranges::find(kOfTheHost, number) != std::end(kOfTheHost)) exhausted_ = number;
   }
 
+  // Where a command could have made the program; null: nowhere, or who made it does not count.
+  [[nodiscard]] const std::string* made_in(const std::string& program) const {
+    const auto place = std::ranges::find_if(writable_, [&](const std::string& each) { return is_within(program, each); });
+    return trust_ == Trust::caller || place == writable_.end() ? nullptr : &*place;
+  }
+
   Roots roots_;
+  std::vector<std::string> writable_;
   int exhausted_ = 0;           // errno
   std::string current_;         // physical path of the directory last entered
   Trust trust_ = Trust::root;   // of the command last identified; programs in its exec list meet the same rule
@@ -174,7 +184,10 @@ PathResult<Binary> SystemResolver::binary(const Command& command, std::string_vi
   }
   PathResult<Binary> identified = identify_binary(command, as_named, programs);
   if (!identified) note(identified.error().sys_errno);
-  return identified;
+  const std::string* const place = identified ? made_in(identified->path) : nullptr;
+  if (place == nullptr) return identified;
+  return refuse(DenialCode::binary_untrusted, identified->path + " lies in " + *place + ", where a command may write",
+                "a program that lies elsewhere, or \"trust\": \"caller\"");
 }
 
 std::optional<Error> SystemResolver::broken() const {
@@ -410,7 +423,7 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   if (executable && S_ISREG(mode)) {
     auto checked = check_executable(opened.physical, trust_);
     if (!checked) note(checked.error().sys_errno);
-    if (!checked || !same_inode(checked->status, opened.status)) return std::nullopt;
+    if (!checked || !same_inode(checked->status, opened.status) || made_in(checked->path) != nullptr) return std::nullopt;
     grant.fd = std::move(checked->fd);
   } else {
     grant.fd = UniqueFd(::fcntl(opened.fd.get(), F_DUPFD_CLOEXEC, 3));

@@ -19,7 +19,7 @@ namespace safe_exec {
     const Policy& policy, const std::map<std::string, std::string>& variables);
 
 // policy_untrusted when a command may write to the policy or to a directory above it, or has led one of its paths elsewhere;
-// paths that are opened later are looked at then (distrust_links_in).
+// paths that are opened later are looked at then (PathResolver::distrust).
 [[nodiscard]] Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& resolver);
 
 // deny_paths inside granted directories: replaces such a grant by grants around the matches. The state is

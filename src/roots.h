@@ -37,7 +37,7 @@ class Roots {
 
   [[nodiscard]] const OpenedRoot& start_dir() const { return start_dir_; }
 
-  // As PathResolver's; what was opened before is looked at, too.
+  // As PathResolver::distrust; what was opened before is looked at, too.
   void distrust_links_in(std::vector<std::string> places);
   [[nodiscard]] const std::optional<Error>& distrusted() const { return distrusted_; }
 

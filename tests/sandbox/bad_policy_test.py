@@ -1,6 +1,7 @@
 """Policies meant to break it: large, circular, ambiguous. Each is refused with its place, or does what it says, in time."""
 import json
 import os
+import shutil
 import time
 
 from harness import SANITIZED, SHELL, SandboxTest, main
@@ -182,6 +183,24 @@ class Variables(SandboxTest):
                 os.remove(conf)
                 os.rmdir(self.ws + "/real")
                 os.mkdir(conf)
+
+    def test_a_program_that_a_command_could_have_made_is_the_callers_own(self):
+        program = self.write("ws/tool", "", 0o755)
+        shutil.copyfile("/bin/echo", program)
+        writer = dict(SHELL, sandbox={"write": [self.ws]})
+        for trust in ("root", "caller"):
+            tool = {"path": program, "trust": trust}
+            shell = dict(SHELL, trust=trust, sandbox={"exec": [program]})
+            trusted = trust == "caller"
+            policy = self.policy({"tool": tool, "dash": writer, "sh": shell})
+            _, result = self.run_json(policy, ["tool"])
+            self.assertEqual((result["denied"] or {}).get("code"), None if trusted else "binary_untrusted", result)
+            if os.getuid() == 0 and not trusted:
+                self.assertIn("lies in %s, where a command may write" % self.ws, result["denied"]["message"])
+            self.assertEqual(self.run_json(policy, ["sh", "-c", program + " made"])[1]["stdout"], "made\n" if trusted else "")
+            # Root's, where no command writes.
+            _, result = self.run_json(self.policy({"tool": tool, "sh": shell}), ["tool"])
+            self.assertEqual((result["denied"] or {}).get("code"), None if trusted or os.getuid() == 0 else "binary_untrusted", result)
 
     def test_a_within_that_is_not_there_holds_nothing(self):
         status, answer = self.ask(self.ws, "--var", "v=" + self.ws, within=[self.dir + "/none"])
