@@ -206,7 +206,9 @@ void begin_command(const ChildPlan& plan, Run& run) {
     must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.fallback_filter), run.step);
   }
   if (plan.mode_filter != nullptr) must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.mode_filter), run.step);
-  if (plan.filter != nullptr) must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.filter), run.step);
+  if (plan.filter == nullptr) return;
+  plan.filter->filter[plan.reaper_pid].k = static_cast<uint32_t>(call(SYS_getppid));
+  must(plan, call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, plan.filter), run.step);
 }
 
 void run_command(void* argument) {

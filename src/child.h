@@ -74,6 +74,7 @@ struct ChildPlan {
   const sock_fprog* mode_filter;      // null: the command writes nothing
   const sock_fprog* fallback_filter;  // null: the other layers leave nothing to it
   size_t own_pid;           // its instruction that is given the command's pid
+  size_t reaper_pid;        // that of filter that is given the reaper's
   struct Observer* observer;  // null: nobody looks at the command's calls
   void* reaper_stack;       // their upper ends, aligned to 16
   void* command_stack;      // until exec

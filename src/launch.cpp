@@ -208,6 +208,7 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
   launch.program = {static_cast<unsigned short>(launch.filter.size()), launch.filter.data()};
   launch.child.filter = &launch.program;
   launch.child.exec_magic = choice.magic;
+  launch.child.reaper_pid = std::ranges::find(filter_patches(), Patch::reaper, &PatchPoint::patch)->instruction;
   if (writes(plan)) {
     launch.mode_filter = make_mode_filter();
     launch.mode_program = {static_cast<unsigned short>(launch.mode_filter.size()), launch.mode_filter.data()};

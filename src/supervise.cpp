@@ -490,6 +490,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   if (!watched->ended && !watched->timed_out && !watched->stopped_over_limit && watched->cancelled == 0) {
     Error error = launch_error(ErrorCode::internal, "the sandbox process died", "reaper", 0);
     error.hint = "somebody outside killed it, or an outer sandbox refuses a system call that it needs";
+    if (!launch.wanted.namespaces.pid) error.hint += "; without a process namespace what the command started may still run";
     return tl::unexpected(std::move(error));
   }
   Outcome outcome = outcome_of(plan, attempts, launch, *watched, already);

@@ -11,13 +11,16 @@
 #include <seccomp.h>
 #include <stddef.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -87,9 +90,15 @@ struct Instruction {
   std::string patch;
 };
 
+// A conditional jump goes forward, by 255 instructions at most. A name may stand for several places that do the same: the next one is
+// meant.
+struct TooFar {
+  std::string name;
+};
+
 class Assembler {
  public:
-  void label(const std::string& name) { labels_[name] = out_.size(); }
+  void label(const std::string& name) { labels_[name].push_back(out_.size()); }
   void put(std::uint16_t code, std::uint32_t k, std::string yes = "", std::string no = "", std::string patch = "") {
     out_.push_back({code, k, std::move(yes), std::move(no), std::move(patch)});
   }
@@ -113,7 +122,9 @@ class Assembler {
     Done done;
     for (std::size_t i = 0; i < out_.size(); ++i) {
       const auto& one = out_[i];
-      done.code.push_back({one.code, distance(i, one.yes), distance(i, one.no), one.k});
+      const bool always = one.code == (BPF_JMP | BPF_JA);
+      if (always) done.code.push_back({one.code, 0, 0, static_cast<std::uint32_t>(next(i, one.yes) - i - 1)});
+      else done.code.push_back({one.code, distance(i, one.yes), distance(i, one.no), one.k});
       if (!one.patch.empty()) done.patches.emplace_back(one.patch, i);
     }
     return done;
@@ -122,13 +133,19 @@ class Assembler {
  private:
   std::uint8_t distance(std::size_t from, const std::string& name) const {
     if (name.empty()) return 0;
+    const std::size_t to = next(from, name);
+    if (to - from - 1 > 255) throw TooFar{name};
+    return static_cast<std::uint8_t>(to - from - 1);
+  }
+  std::size_t next(std::size_t from, const std::string& name) const {
     const auto found = labels_.find(name);
     if (found == labels_.end()) die("no label " + name);
-    if (found->second <= from || found->second - from - 1 > 255) die("too far: " + name);
-    return static_cast<std::uint8_t>(found->second - from - 1);
+    const auto place = std::upper_bound(found->second.begin(), found->second.end(), from);
+    if (place == found->second.end()) die("not ahead: " + name);
+    return *place;
   }
   std::vector<Instruction> out_;
-  std::map<std::string, std::size_t> labels_;
+  std::map<std::string, std::vector<std::size_t>> labels_;  // ascending
 };
 
 struct Range {
@@ -152,18 +169,23 @@ std::vector<Range> ranges_of(const Table& table) {
   return ranges;
 }
 
-void emit_search(Assembler& out, const std::vector<Range>& ranges, std::size_t low, std::size_t high, int& names) {
+using Names = std::set<std::string>;
+std::string step_to(const std::string& name) { return "to " + name; }
+
+// far: what is reached by a jump of its own.
+void emit_search(Assembler& out, const std::vector<Range>& ranges, std::size_t low, std::size_t high, int& names, const Names& far) {
   const std::size_t middle = (low + high + 1) / 2;  // numbers from ranges[middle].first on go right
+  const auto action = [&](std::size_t at) { return far.contains(ranges[at].action) ? step_to(ranges[at].action) : ranges[at].action; };
   const auto target = [&](std::size_t from, std::size_t to) {
-    return from == to ? ranges[from].action : "node" + std::to_string(names++);
+    return from == to ? action(from) : "node" + std::to_string(names++);
   };
   const std::string right = target(middle, high);
-  const std::string left = low == middle - 1 ? ranges[low].action : "";
+  const std::string left = low == middle - 1 ? action(low) : "";
   out.put(BPF_JMP | BPF_JGE | BPF_K, ranges[middle].first, right, left);
-  if (low < middle - 1) emit_search(out, ranges, low, middle - 1, names);
+  if (low < middle - 1) emit_search(out, ranges, low, middle - 1, names, far);
   if (middle < high) {
     out.label(right);
-    emit_search(out, ranges, middle, high, names);
+    emit_search(out, ranges, middle, high, names, far);
   }
 }
 
@@ -177,18 +199,18 @@ void emit_checks(Assembler& out) {
   out.label("ioctl");
   out.load_argument(1);
   for (const std::uint32_t command : {0x5412U, 0x541CU, 0x5423U, 0x541DU}) out.equal(command, "deny");  // TIOCSTI
-  // TIOCLINUX, TIOCSETD, TIOCCONS. The commands of file systems change metadata through a read-only descriptor
-  // (FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_ENABLE_VERITY; Btrfs makes whole subvolumes): those that only read, or
-  // write where the descriptor has to be writable, pass: FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FIEMAP,
+  // TIOCLINUX, TIOCSETD, TIOCCONS. The commands of file systems change metadata through a read-only descriptor: of those that only
+  // read, or write where the descriptor has to be writable, pass: FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FIEMAP,
   // FS_IOC_FSGETXATTR, FICLONE, FICLONERANGE, FIDEDUPERANGE.
   for (const std::uint32_t command : {0x80086601U, 0x80087601U, 0xC020660BU, 0x801C581FU, 0x40049409U, 0x4020940DU, 0xC0189436U}) {
     out.equal(command, "allow");
   }
-  out.equal(0x401C5820U, "metadata");          // FS_IOC_FSSETXATTR; the others of its type freeze, trim and, as fallocate, allocate
+  // FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_ENABLE_VERITY. The others of these types freeze, trim, allocate as
+  // fallocate(2) does, take keys away from who reads encrypted files, and of Btrfs make snapshots, in which nothing is covered.
+  for (const std::uint32_t command : {0x401C5820U, 0x40086602U, 0x40087602U, 0x40806685U}) out.equal(command, "metadata");
   out.put(BPF_ALU | BPF_AND | BPF_K, 0xFF00);  // _IOC_TYPE
-  out.equal(0x5800U, "deny");
-  for (const std::uint32_t type : {0x6600U, 0x7600U}) out.equal(type, "metadata");
-  out.equal(0x9400U, "metadata", "allow");
+  for (const std::uint32_t type : {0x5800U, 0x6600U, 0x7600U}) out.equal(type, "deny");
+  out.equal(0x9400U, "deny", "allow");
 
   out.label("fcntl");
   out.load_argument(1);
@@ -221,6 +243,19 @@ void emit_checks(Assembler& out) {
   out.equal(1, "deny");
   out.equal(0, "allow", "others");
 
+  // Whoever joins the reaper's process group sends signals to it with its own, and changes its priority.
+  out.label("setpgid");
+  out.load_argument(1);
+  out.put(BPF_JMP | BPF_JEQ | BPF_K, 0, "deny", "allow", "reaper");
+
+  // Who may read a file could move those that wait for a word in it to another word, for good. Within a process it may.
+  out.label("futex");
+  out.load_argument(1);
+  out.any_bit(0x80, "allow", "");           // FUTEX_PRIVATE_FLAG
+  out.put(BPF_ALU | BPF_AND | BPF_K, 0x7F);  // FUTEX_CMD_MASK, but for FUTEX_CLOCK_REALTIME
+  for (const std::uint32_t command : {3U, 4U}) out.equal(command, "deny");  // FUTEX_REQUEUE, FUTEX_CMP_REQUEUE
+  out.equal(12, "deny", "allow");                                          // FUTEX_CMP_REQUEUE_PI
+
   out.label("personality");
   out.load_argument(0);
   for (const std::uint32_t value : {0U, 8U, 0x20000U, 0x20008U}) out.equal(value, "allow");
@@ -229,6 +264,7 @@ void emit_checks(Assembler& out) {
   out.label("prctl");
   out.load_argument(0);
   out.equal(35, "deny");           // PR_SET_MM
+  out.equal(78, "deny");           // PR_FUTEX_HASH: half a GiB of the kernel's memory at a call
   out.equal(62, "deny", "allow");  // PR_SCHED_CORE: who shares no core with others takes it from them
 
   // One's own. Where a crash is told to a handler of the host's the limit of core dumps stays 1, which keeps it from that, as 0 does
@@ -266,12 +302,24 @@ void emit_checks(Assembler& out) {
   out.load_argument(3);
   out.any_bit(0x20000000, "deny", "allow");
 
-  // TCP_ULP (31) of SOL_TCP turns a TCP socket into one of SMC, whose ports Landlock does not see.
+  // TCP_ULP (31) of SOL_TCP turns a TCP socket into one of SMC, whose ports Landlock does not see. Who joins a group has a packet
+  // sent, with the group's address, from any socket of IP: IP_ADD_MEMBERSHIP to MCAST_MSFILTER, IPV6_ADD_MEMBERSHIP and the like.
   out.label("setsockopt");
   out.load_argument(1);
+  out.equal(0, "ip_option");
+  out.equal(41, "ipv6_option");
   out.equal(6, "", "allow");
   out.load_argument(2);
   out.equal(31, "deny", "allow");
+  out.label("ip_option");
+  out.load_argument(2);
+  out.put(BPF_JMP | BPF_JGE | BPF_K, 35, "up_to_48", "allow");
+  out.label("ipv6_option");
+  out.load_argument(2);
+  for (const std::uint32_t option : {20U, 21U, 27U, 28U}) out.equal(option, "groups");
+  out.put(BPF_JMP | BPF_JGE | BPF_K, 42, "up_to_48", "allow");
+  out.label("up_to_48");
+  out.put(BPF_JMP | BPF_JGT | BPF_K, 48, "allow", "groups");
 
   out.label("socketpair");
   out.load_argument(0);
@@ -319,28 +367,45 @@ void emit_checks(Assembler& out) {
   out.put(BPF_JMP | BPF_JEQ | BPF_K, 0, "allow", "deny", "magic_high");
 }
 
-Assembler::Done build(const Table& table) {
+// Near to where they are asked for.
+void emit_results(Assembler& out, std::initializer_list<const char*> names) {
+  for (const std::string name : names) {
+    if (name == "allow") out.result(name, SECCOMP_RET_ALLOW);
+    else if (name == "kill") out.result(name, SECCOMP_RET_KILL_PROCESS);
+    else if (name == "deny") out.result(name, SECCOMP_RET_ERRNO | EPERM);
+    else if (name == "enosys") out.result(name, SECCOMP_RET_ERRNO | ENOSYS);
+    else if (name == "unsupported") out.result(name, SECCOMP_RET_ERRNO | EOPNOTSUPP);
+    else out.result(name, SECCOMP_RET_ERRNO | EPERM, name);  // until a launch fills it in
+  }
+}
+
+Assembler::Done build(const Table& table, const Names& far) {
   Assembler out;
   out.load(offsetof(seccomp_data, arch));
   out.equal(kAuditArch, "", "kill");
   out.load(offsetof(seccomp_data, nr));
   const auto ranges = ranges_of(table);
   int names = 0;
-  emit_search(out, ranges, 0, ranges.size() - 1, names);
-  out.result("kill", SECCOMP_RET_KILL_PROCESS);  // here: a jump goes no farther than 255 instructions
+  emit_search(out, ranges, 0, ranges.size() - 1, names, far);
+  emit_results(out, {"kill", "allow", "deny", "enosys", "metadata", "names", "generated", "listen", "execve"});
+  for (const std::string& name : far) {
+    out.label(step_to(name));
+    out.put(BPF_JMP | BPF_JA, 0, name);
+  }
   emit_checks(out);
-  out.result("allow", SECCOMP_RET_ALLOW);
-  out.result("deny", SECCOMP_RET_ERRNO | EPERM);
-  out.result("enosys", SECCOMP_RET_ERRNO | ENOSYS);
-  out.result("unsupported", SECCOMP_RET_ERRNO | EOPNOTSUPP);
-  out.result("core", SECCOMP_RET_ERRNO, "core");
-  out.result("metadata", SECCOMP_RET_ERRNO | EPERM, "metadata");
-  out.result("names", SECCOMP_RET_ERRNO | EOPNOTSUPP, "names");
-  out.result("others", SECCOMP_RET_ERRNO | EPERM, "others");
-  out.result("generated", SECCOMP_RET_ERRNO | EPERM, "generated");
-  out.result("listen", SECCOMP_RET_ERRNO | EPERM, "listen");
-  out.result("execve", SECCOMP_RET_ERRNO | EPERM, "execve");
+  emit_results(out, {"allow", "deny", "unsupported", "core", "metadata", "others", "generated", "groups"});
   return out.finish();
+}
+
+Assembler::Done build(const Table& table) {
+  Names far;
+  for (;;) {
+    try {
+      return build(table, far);
+    } catch (const TooFar& target) {
+      if (!far.insert(target.name).second) die("too far: " + target.name);
+    }
+  }
 }
 
 void write_filter(const Table& table, const char* path) {

@@ -112,6 +112,7 @@ bool Census::is_bomb(std::size_t tasks) const {
 void Census::walk() {
   members_.clear();
   add_children_of(root_, 0);
+  std::int64_t size_kib = 0;
   for (std::size_t i = 0; i < members_.size(); ++i) {
     if (is_bomb(members_.size())) {  // who reads of them all while they double comes too late
       for (; i < members_.size(); ++i) members_[i].tasks = 1;
@@ -119,8 +120,16 @@ void Census::walk() {
     }
     if (late()) break;
     add_children_of(members_[i].pid(), i);
-    // A page of page tables tells of 512 pages, touched or not for writing: asked for only where that could be much.
-    if (bounds_.memory_kib > 0) read_memory(proc_.get(), bounds_.memory_kib * 512 / 16, members_[i].memory);
+    if (bounds_.memory_kib <= 0) continue;
+    read_memory(proc_.get(), members_[i].memory);
+    size_kib += members_[i].memory.size_kib();
+  }
+  // Page tables take the longest to be asked for. A page far from all others, read or written, needs one at each level but the top.
+  constexpr std::int64_t kLevels = 3, kMuch = 8;  // 4 of 5, but where a process uses more than 128 TiB
+  if (bounds_.memory_kib > 0 && size_kib * kLevels > bounds_.memory_kib / kMuch) {
+    for (Member& member : members_) {
+      if (!late()) read_tables(proc_.get(), member.memory);
+    }
   }
   if (looks_ == 0 && !members_.empty()) command_ = members_[0].pid();
   for (Member& member : members_) member.below = member.tasks;

@@ -40,7 +40,7 @@ std::string name_of(pid_t pid, pid_t thread) {
 
 std::int64_t pages_kib(std::int64_t pages) { return pages * (::sysconf(_SC_PAGESIZE) / 1024); }
 
-bool read_by(int proc, pid_t thread, std::int64_t tables_above_kib, ProcessMemory& memory) {
+bool read_by(int proc, pid_t thread, ProcessMemory& memory) {
   std::array<char, 4096> buffer;
   const std::string name = name_of(memory.pid, thread);
   const std::string_view text = read_whole(proc, name + "/statm", buffer);
@@ -48,7 +48,6 @@ bool read_by(int proc, pid_t thread, std::int64_t tables_above_kib, ProcessMemor
   char* at = buffer.data();
   for (std::int64_t* value : {&memory.size, &memory.resident, &memory.shared}) *value = ::strtoll(at, &at, 10);
   memory.thread = thread;
-  memory.tables_kib = pages_kib(memory.size) > tables_above_kib ? field(read_whole(proc, name + "/status", buffer), "VmPTE:") : 0;
   return true;
 }
 
@@ -62,7 +61,7 @@ std::int64_t exact_kib(int proc, ProcessMemory memory) {
     if (errno != ENOENT && errno != ESRCH) break;
     const std::int64_t tables_kib = memory.tables_kib;
     memory = {.pid = memory.pid};
-    read_memory(proc, INT64_MAX, memory);
+    read_memory(proc, memory);
     memory.tables_kib = tables_kib;
   }
   // What all may read, of who is not dumpable for example (prctl(2)); nothing when it ended meanwhile.
@@ -71,6 +70,7 @@ std::int64_t exact_kib(int proc, ProcessMemory memory) {
 
 }  // namespace
 
+std::int64_t ProcessMemory::size_kib() const { return pages_kib(size); }
 std::int64_t ProcessMemory::resident_kib() const { return pages_kib(resident) + tables_kib; }
 std::int64_t ProcessMemory::unshared_kib() const { return pages_kib(resident - shared) + tables_kib; }
 
@@ -82,8 +82,8 @@ std::string_view read_whole(int proc, const std::string& name, std::array<char, 
 }
 
 // A first thread that has ended has no memory any more; that of the process is told by any other.
-void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory) {
-  for (int i = 0; i < kTries && !read_by(proc, memory.pid, tables_above_kib, memory); ++i) {
+void read_memory(int proc, ProcessMemory& memory) {
+  for (int i = 0; i < kTries && !read_by(proc, memory.pid, memory); ++i) {
     const std::string task = std::to_string(memory.pid) + "/task";
     const int fd = ::openat(proc, task.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const std::unique_ptr<DIR, int (*)(DIR*)> directory(fd < 0 ? nullptr : ::fdopendir(fd), ::closedir);
@@ -91,11 +91,16 @@ void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory)
     while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
       const auto thread = static_cast<pid_t>(::strtol(entry->d_name, nullptr, 10));
       if (thread <= 0 || thread == memory.pid) continue;
-      if (read_by(proc, thread, tables_above_kib, memory)) return;
+      if (read_by(proc, thread, memory)) return;
       more = true;
     }
     if (!more) return;  // all of it has ended
   }
+}
+
+void read_tables(int proc, ProcessMemory& memory) {
+  std::array<char, 4096> buffer;
+  if (memory.thread != 0) memory.tables_kib = field(read_whole(proc, name_of(memory.pid, memory.thread) + "/status", buffer), "VmPTE:");
 }
 
 std::int64_t shmem_kib(int proc, const ProcessMemory& memory) {

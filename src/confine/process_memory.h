@@ -18,6 +18,7 @@ struct ProcessMemory {
   std::int64_t size = 0, resident = 0, shared = 0;  // pages; all 0 when the process has ended
   std::int64_t tables_kib = 0;                      // of the page tables, where they were asked for
 
+  [[nodiscard]] std::int64_t size_kib() const;
   [[nodiscard]] std::int64_t resident_kib() const;
   [[nodiscard]] std::int64_t unshared_kib() const;  // at most: what a fork left to two of them counts for both
 };
@@ -25,9 +26,9 @@ struct ProcessMemory {
 // What the file holds, as far as the buffer goes, which outlives the answer; empty when it cannot be read. A '\0' stands behind it.
 [[nodiscard]] std::string_view read_whole(int proc, const std::string& name, std::array<char, 4096>& buffer);
 
-// Fills in what stands behind the number, from the process's own counters, for which nobody waits. Page tables are asked for when
-// the process is larger than tables_above_kib.
-void read_memory(int proc, std::int64_t tables_above_kib, ProcessMemory& memory);
+// Fills in what stands behind the number, from the process's own counters, for which nobody waits; all but the page tables.
+void read_memory(int proc, ProcessMemory& memory);
+void read_tables(int proc, ProcessMemory& memory);
 
 // What of it several may have mapped, anonymous memory and files in memory, all of it for each; by its own counter.
 [[nodiscard]] std::int64_t shmem_kib(int proc, const ProcessMemory& memory);

@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -23,6 +24,8 @@ std::uint32_t patched(Patch patch, const FilterChoice& choice) {
     case Patch::generated: return choice.generated ? SECCOMP_RET_ALLOW : refuse;
     case Patch::listen: return choice.listen ? SECCOMP_RET_ALLOW : refuse;
     case Patch::core: return choice.core ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO;  // 0: done
+    case Patch::groups: return (choice.families & (1U << AF_INET | 1U << AF_INET6)) != 0 ? SECCOMP_RET_ALLOW : refuse;
+    case Patch::reaper: return choice.reaper;
     case Patch::families: return choice.families;
     case Patch::tcp_families: return choice.tcp_families;
     case Patch::magic_low: return static_cast<std::uint32_t>(choice.magic);

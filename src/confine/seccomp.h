@@ -20,12 +20,14 @@ enum class Patch : std::uint8_t {
   execve,        // k of a return: what execve gets
   generated,     // k of a return: what making memory executable that was or can be written gets
   core,          // k of a return: what changing the limit of core dumps gets
+  groups,        // k of a return: what joining a multicast group gets
+  reaper,        // k of a test: the process group that nobody joins
   listen,        // k of a return: what naming a socket and waiting for others gets
   families,      // k of a test: bit set of socket families that are open
   tcp_families,  // k of a test: bit set of families that are open for TCP only
   magic_low, magic_high,  // k of two compares: the launcher's execveat
 };
-inline constexpr int kPatchCount = 11;
+inline constexpr int kPatchCount = 13;
 
 struct PatchPoint {
   Patch patch;
@@ -52,6 +54,7 @@ struct FilterChoice {
   bool generated = false; // code may be generated
   bool listen = false;    // sockets may be bound and listened on
   bool core = false;      // the limit of core dumps may be changed; else it only looks so
+  std::uint32_t reaper = 1;        // its pid; where it is not the first of a pid namespace, known after the fork
   std::uint32_t families = 0;      // bit per AF_* below 32
   std::uint32_t tcp_families = 0;
   std::uint64_t magic = 0;

@@ -63,6 +63,26 @@ class Death(SandboxTest):
         os.chmod(self.dir, 0o755)
         self.marker = "stubborn-%d" % os.getpid()
 
+    def test_nobody_joins_the_process_group_of_the_reaper(self):
+        """Signals to the own group would reach it then, and a lower priority."""
+        script = ("import os, signal, sys, time\n"
+                  "if os.fork() == 0:\n    os.setsid()\n    os.fork() and os._exit(0)\n    os.execv('/usr/bin/sleep', ['MARK', '77'])\n"
+                  "time.sleep(0.2)\n"
+                  "for reaper in {os.getsid(0), os.getppid()}:\n"
+                  "    for pid in (0, os.getpid()):\n"
+                  "        try: os.setpgid(pid, reaper)\n"
+                  "        except PermissionError: print('refused')\n"
+                  "child = os.fork() or time.sleep(5)\nos.setpgid(child, child)\n"  # as shells do
+                  "sys.stdout.flush()\nos.kill(0, signal.SIGKILL)\n")
+        node = dict(SHELL, path="/usr/bin/python3", timeout_ms=9000)
+        for layers in ({}, NAMESPACES, {"landlock": "off", "pid_namespace": "off"}):
+            with self.subTest(layers=layers):
+                node["sandbox"] = {"read": ["/usr"], "exec": EXEC, "layers": layers}
+                _, result = self.run_json(self.policy({"python3": node}), ["python3", "-c", script.replace("MARK", self.marker)])
+                self.assertEqual((result["outcome"]["type"], result["signal"]), ("signaled", "SIGKILL"), result)
+                self.assertEqual(set(result["stdout"].split()), {"refused"}, result)
+                self.assertTrue(self.eventually(lambda: survivors(self.marker) == []))
+
     def eventually(self, true, seconds=5):
         deadline = time.monotonic() + seconds
         while not (held := true()) and time.monotonic() < deadline:

@@ -78,6 +78,26 @@ class Bombs(SandboxTest):
                                                    sandbox={"read": ["/usr"]})
             self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
 
+    def test_page_tables_count_however_little_lies_in_them(self):
+        """A page each at addresses far apart: nothing is resident but zeroes, and each needs two pages of tables."""
+        one = ("import ctypes, time; c = ctypes.CDLL(None); c.mmap.restype = c.mmap.argtypes = None; c.mmap.restype = ctypes.c_void_p\n"
+               "c.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]\n"
+               "for i in range(40000): ctypes.string_at(c.mmap((1 << 40) + (i << 30), 4096, 1, 0x100022, -1, 0), 1)\ntime.sleep(9)")
+        script = "import os\nfor i in range(%d): os.fork() or (exec(%r), os._exit(0))\nwhile True: os.wait()"
+        for layers in self.modes:
+            for processes in (1, 4):
+                status, outcome, result = self.outcome("/usr/bin/python3", ["-c", script % (processes, one)], {"memory_mib": 256}, layers, sandbox={"read": ["/usr"]})
+                killed = [blocked for blocked in result["sandbox"]["blocked"] if "limits.memory_mib" in blocked["hint"]]
+                self.assertTrue(outcome == {"type": "limit_exceeded", "resource": "memory"} or killed, result)
+                self.assertLess(result["duration_ms"], 9000, result)
+
+    def test_memory_of_the_kernels_that_is_counted_nowhere_is_not_to_be_had(self):
+        script = ("import ctypes; c = ctypes.CDLL(None, use_errno=True)\n"
+                  "for call in ((444, None, 0, 1), (157, 78, 1, 1 << 20, 0)): print(c.syscall(*call), ctypes.get_errno())")
+        for layers in self.modes:
+            _, result = self.bomb("/usr/bin/python3", ["-c", script], {}, layers, sandbox={"read": ["/usr"]})
+            self.assertEqual(result["stdout"], "-1 38\n-1 1\n", result)  # landlock_create_ruleset: ENOSYS; prctl(PR_FUTEX_HASH): EPERM
+
     def test_memory_shared_by_forked_processes_counts_once(self):
         script = "$x = 'x' x 60000000; for (1 .. 8) { fork or do { sleep 1; exit } } sleep 1; print qq(fine)"
         for layers in self.modes:

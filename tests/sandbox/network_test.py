@@ -21,6 +21,7 @@ my %try = (
  bind => sub { socket(S, AF_INET, SOCK_STREAM, 0) && bind(S, in4(0)) },
  listen => sub { socket(S, AF_INET, SOCK_STREAM, 0) && listen(S, 1) },
  fastopen => sub { socket(S, AF_INET, SOCK_STREAM, 0) && send(S, 'x', 0x20000000, in4($_[0])) },
+ join => sub { socket(S, AF_INET, SOCK_STREAM, 0) && setsockopt(S, 0, 42, pack('L x4 S n a4 x120', 1, 2, 0, inet_aton('232.1.2.3'))) },
  serve => sub { socket(L, AF_INET, SOCK_STREAM, 0) && bind(L, in4(0)) && listen(L, 1) && socket(S, AF_INET, SOCK_STREAM, 0) && connect(S, getsockname(L)) && accept(A, L) },
  serve6 => sub { socket(L, AF_INET6, SOCK_STREAM, 0) && bind(L, pack_sockaddr_in6(0, inet_pton(AF_INET6, '::1'))) && listen(L, 1) && socket(S, AF_INET6, SOCK_STREAM, 0) && connect(S, getsockname(L)) },
  take => sub { socket(S, AF_INET, SOCK_STREAM, 0) && bind(S, in4($_[0])) },
@@ -75,7 +76,7 @@ class Network(SandboxTest):
     def test_named_ports_open_tcp_to_them_and_nothing_else(self):
         self.listen(socket.AF_INET6, ("::1", self.port))
         for layers in ({}, NO_NAMESPACES):
-            found, _ = self.attempt(self.all_words() + ["tcp6:%d" % self.port, "fastopen:%d" % self.other], network={"connect_tcp": [self.port]}, layers=layers)
+            found, _ = self.attempt(self.all_words() + ["tcp6:%d" % self.port, "fastopen:%d" % self.other, "join:"], network={"connect_tcp": [self.port]}, layers=layers)
             opened = {"tcp:%d" % self.port, "tcp6:%d" % self.port}
             self.assertEqual({word for word, got in found.items() if got == "ok"}, opened)
             self.assertEqual(found["tcp:%d" % self.other], EACCES)
@@ -95,6 +96,7 @@ class Network(SandboxTest):
         self.assertLessEqual(opened, {"tcp:%d" % self.port, "tcp:%d" % self.other, "udp:%d" % self.udp, "bind:", "listen:", "netlink:0", "ping:",
                                       "mptcp:%d" % self.port})
         self.assertEqual({found["netlink:16"], found["abstract:x"], found["unix:/run/x"], found["raw:"]}, {EPERM})
+        self.assertNotEqual(self.attempt(["join:"], network="host")[0]["join:"], EPERM)
 
     own = ["serve:", "serve6:", "bind:", "netlink:0"]
 

@@ -30,6 +30,8 @@ inline std::optional<std::uint32_t> evaluate(std::span<const sock_filter> filter
         break;
       case BPF_JMP | BPF_JEQ | BPF_K: at += a == one.k ? one.jt : one.jf; break;
       case BPF_JMP | BPF_JGE | BPF_K: at += a >= one.k ? one.jt : one.jf; break;
+      case BPF_JMP | BPF_JGT | BPF_K: at += a > one.k ? one.jt : one.jf; break;
+      case BPF_JMP | BPF_JA: at += one.k; break;
       case BPF_JMP | BPF_JSET | BPF_K: at += (a & one.k) != 0 ? one.jt : one.jf; break;
       case BPF_RET | BPF_K: return one.k;
       default: return std::nullopt;

@@ -152,7 +152,7 @@ TEST_CASE("census: where no thread is to be had it counts all the same") {
     processes[static_cast<std::size_t>(i - 1)].pid = kRoot + i;
   }
   const UniqueFd fd = proc.open();
-  for (ProcessMemory& one : processes) read_memory(fd.get(), INT64_MAX, one);
+  for (ProcessMemory& one : processes) read_memory(fd.get(), one);
   std::thread([&] {
     refuse_threads();
     ExactCount count(fd.get(), processes);
@@ -172,7 +172,7 @@ TEST_CASE("census: of who does not let itself be counted, all that is shared cou
   std::vector<ProcessMemory> processes(1);
   processes[0].pid = kRoot + 1;
   const UniqueFd fd = proc.open();
-  read_memory(fd.get(), INT64_MAX, processes[0]);
+  read_memory(fd.get(), processes[0]);
   ExactCount count(fd.get(), processes);
   CHECK(count.done_by(monotonic_ms() + 5000));
   CHECK(count.kib() == std::vector<std::int64_t>{60000});
