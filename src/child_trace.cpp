@@ -19,8 +19,20 @@ constexpr int kSyscallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 constexpr unsigned long kOptions = 1 | 2 | 4 | 8 | 16 | 0x100000;  // SYSGOOD FORK VFORK CLONE EXEC EXITKILL
 constexpr int kFork = 1, kClone = 3;                               // PTRACE_EVENT_FORK, VFORK between them, CLONE
 
-bool is_refusal(long error) {
+bool makes_process(uint32_t number) {
+#ifdef SYS_fork
+  if (number == SYS_fork || number == SYS_vfork) return true;
+#endif
+  return number == SYS_clone || number == SYS_clone3;
+}
+
+bool is_refusal(long error, uint32_t number) {
   switch (error) {
+    case EAGAIN: return makes_process(number);
+    case ENOMEM: return makes_process(number) || number == SYS_mmap || number == SYS_mremap;
+    case EMFILE:
+    case EFBIG:
+    case ENETUNREACH:
     case EACCES:
     case EPERM:
     case EROFS:
@@ -157,8 +169,6 @@ void inherit_directory(Observer& observer, long parent) {
 }
 
 void tell(Observer& observer, const RefusedCall& refused) {
-  if (observer.told >= kMaxRefused) return;
-  ++observer.told;
   call(SYS_write, observer.fd, &refused, sizeof refused);  // a full pipe costs what does not fit
 }
 
@@ -188,7 +198,7 @@ void look_at_call(Observer& observer, long pid) {
     }
     return;
   }
-  if (!is_refusal(-info.exit.rval)) return;
+  if (!is_refusal(-info.exit.rval, refused.number)) return;
   refused.error_number = static_cast<int32_t>(-info.exit.rval);
   for (const TextArgument& text : kTextArguments) {
     if (text.number == refused.number) read_text(pid, refused.arguments[text.argument], refused);

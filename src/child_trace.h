@@ -6,7 +6,7 @@
 
 namespace safe_exec {
 
-inline constexpr size_t kObservedText = 512;  // what is longer is cut
+inline constexpr size_t kObservedText = 1024;  // what is longer is cut
 inline constexpr char kUnknownDirectory[] = "?";
 
 // One refused call, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
@@ -33,13 +33,12 @@ struct TracedTask {
   RefusedCall call;
 };
 inline constexpr size_t kTracedTasks = 64;    // what more there are is let run unseen
-inline constexpr uint32_t kMaxRefused = 512;  // and no more than that is told
+inline constexpr uint32_t kMaxRefused = 512;  // of which the supervisor keeps the last
 
 struct Observer {
   int fd;          // non-blocking
   bool started;    // the command has executed
   bool alone;      // this process has a working directory of its own
-  uint32_t told;
   TracedTask tasks[kTracedTasks];
 };
 

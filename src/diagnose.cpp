@@ -29,11 +29,14 @@
 namespace safe_exec {
 namespace {
 
-constexpr std::size_t kMaxBlocked = 20;
-// Files that every program looks for and does without.
-constexpr std::array<Name, 6> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/locale/", "/usr/share/locale/",
-                                           "/usr/share/locale-langpack/", "/etc/selinux", "/sys/fs/selinux"};
-constexpr std::array<Name, 2> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/"};
+constexpr std::size_t kMaxBlocked = 20, kMaxPassed = 5;
+// What programs look for and mostly do without, below each.
+constexpr std::array<Name, 23> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", "/etc/selinux",
+                                            "/sys", "/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/filesystems", "/proc/meminfo", "/proc/cpuinfo",
+                                            "/proc/stat", "/proc/sys", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/etc/gitconfig",
+                                            "/usr/lib/ssl/openssl.cnf", "/etc/ssl/openssl.cnf", "/etc/services", "/usr/share/zoneinfo"};
+constexpr std::array<Name, 5> kOftenAbsentAsSuch{"/", "/run", "/usr/local", "/usr/local/include", "/dev/tty"};
+constexpr std::array<Name, 4> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/", "/dist-packages", "/sitecustomize"};
 
 bool holds(const Outcome& outcome, Layer layer) {
   const auto found = std::ranges::find(outcome.layers, layer, &LayerStatus::layer);
@@ -50,6 +53,7 @@ std::string error_name(int error) {
 struct Observed {
   std::string call;
   std::string path;  // absolute where that can be known
+  int family = 0;    // of socket(2)
   bool executes = false, writes = false, is_socket = false;
   bool names = false;  // makes, moves or removes a name: a matter of its directory
   bool another = false;  // and there is a second path, which is not known
@@ -83,9 +87,10 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   seen.is_socket = seen.call == "connect" || seen.call == "bind" || seen.call == "socket";
   seen.executes = seen.call == "execve" || seen.call == "execveat";
   if (seen.call == "connect" || seen.call == "bind") seen.path = socket_path(refused);
-  else seen.path = refused.text;
+  else if (std::memchr(refused.text, '\0', sizeof refused.text - 1) != nullptr) seen.path = refused.text;  // else it was cut
+  if (seen.call == "socket") seen.family = static_cast<int>(refused.arguments[0]);
   const bool accesses = seen.call.find("access") != std::string::npos;
-  seen.looks = accesses || seen.call.ends_with("stat") || seen.call == "statx";
+  seen.looks = accesses || seen.call.find("stat") != std::string::npos || seen.call.starts_with("readlink") || seen.call == "chdir";
   seen.another = seen.call.starts_with("rename") || seen.call.starts_with("link");
   constexpr std::array<Name, 7> kNaming{"rename", "link", "symlink", "unlink", "mkdir", "mknod", "rmdir"};
   seen.names = std::ranges::any_of(kNaming, [&](std::string_view name) { return seen.call.starts_with(name); });
@@ -102,16 +107,21 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   const bool known = at >= 0 && static_cast<int>(refused.arguments[at]) != AT_FDCWD ? from.starts_with('/') : from != kUnknownDirectory;
   if (!seen.path.empty() && seen.path.front() != '/' && known) {
     seen.path = child_path(from.starts_with('/') ? std::string(from) : from.empty() ? plan.cwd : child_path(plan.cwd, from), seen.path);
-    seen.path = '/' + join_components(components_of(seen.path), 0);  // as find -execdir has it: "./name"
+  }
+  if (seen.path.starts_with('/') && !seen.is_socket) {
+    seen.path = '/' + join_components(components_of(seen.path), 0);  // find -execdir says "./name"
+    if (seen.path.ends_with("/.")) seen.path.resize(std::max<std::size_t>(seen.path.size() - 2, 1));
     const bool climbs = (seen.path + '/').find("/../") != std::string::npos;
     if (climbs) seen.path = seen.names ? child_path(physical(parent_of(seen.path)), seen.path.substr(seen.path.rfind('/') + 1)) : physical(seen.path);
   }
   return seen;
 }
 
+// A Unix socket: libc asks a daemon for names, if there is one.
 bool is_done_without(const Observed& seen) {
-  return !seen.writes && (std::ranges::any_of(kOftenAbsent, [&](std::string_view begin) { return seen.path.starts_with(begin); }) ||
-                          std::ranges::any_of(kOftenAbsentBelow, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; }));
+  if (seen.family == AF_UNIX || std::ranges::any_of(kOftenAbsentAsSuch, [&](std::string_view name) { return seen.path == name; })) return true;
+  return !seen.writes && !seen.executes && (std::ranges::any_of(kOftenAbsent, [&](std::string_view place) { return is_within(seen.path, place); }) ||
+                                            std::ranges::any_of(kOftenAbsentBelow, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; }));
 }
 
 bool is_granted(const Plan& plan, std::string_view path, PathAccess least = PathAccess::stat) {
@@ -183,7 +193,44 @@ std::optional<bool> modes_allow(const Observed& seen) {
   return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.looks ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
 }
 
+// What is the process's own there, nobody else sees.
+bool is_of_proc(std::string_view path) {
+  return is_within(path, "/proc") || is_within(path, "/dev/fd") || path == "/dev/stdin" || path == "/dev/stdout" || path == "/dev/stderr";
+}
+
+// What in the policy would grant it.
+std::string key_for(const Plan& plan, const Observed& seen) {
+  const auto lies_in = [&](std::string_view place) { return is_within(seen.path, place); };
+  if (is_of_proc(seen.path)) return plan.proc == Proc::none ? "sandbox.proc gives a /proc" : "not of this process";
+  if (lies_in("/tmp") && plan.tmp == Tmp::none) return "sandbox.tmp \"private\" gives a /tmp";
+  if (seen.executes) return "sandbox.exec";
+  if (seen.names && is_absent(seen.path)) return "sandbox.write, of its directory " + parent_of(seen.path);
+  return seen.writes ? "sandbox.write" : "sandbox.read";
+}
+
+// The path of read_only that keeps it, or a name on the way to it; empty: none.
+std::string kept_by(const Plan& plan, const Observed& seen) {
+  if (!seen.writes && !seen.names) return {};
+  const auto kept = std::ranges::find_if(plan.read_only, [&](const ReadOnlyPath& one) {
+    return is_within(seen.path, one.path) || (seen.names && is_within(one.path, seen.path));
+  });
+  return kept == plan.read_only.end() ? std::string() : kept->path;
+}
+
+// That a script names, which the kernel executes; empty: it is none.
+std::string interpreter_of(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  std::array<char, 256> line{};  // BINPRM_BUF_SIZE, execve(2)
+  const ssize_t size = fd ? ::read(fd.get(), line.data(), line.size()) : 0;
+  const std::string_view text(line.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  if (!text.starts_with("#!")) return {};
+  const std::size_t begin = text.find_first_not_of(" \t", 2);
+  return begin == std::string_view::npos ? std::string() : std::string(text.substr(begin, text.find_first_of(" \t\r\n", begin) - begin));
+}
+
 std::string hint_of_filter(const Observed& seen) {
+  if (seen.family == AF_UNIX) return "no Unix socket is granted (sandbox.unix_sockets)";
+  if (seen.call == "socket" && seen.family != AF_INET && seen.family != AF_INET6) return "sockets of this family are not granted";
   if (seen.is_socket) return "no socket of this kind is granted (sandbox.network, sandbox.unix_sockets)";
   if (seen.executes) return "no further program may be executed (sandbox.exec)";
   if (seen.call.find("chmod") < 2 || seen.call.find("chown") < 3 || seen.call.find("utime") != std::string::npos ||
@@ -209,7 +256,14 @@ std::string hint_of_domain(const Plan& plan, const Launch& launch, const Observe
 void judge_read_only(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
   out.layer = layer_name(Layer::mount_namespace);
   out.hint = "mounted read-only: the policy grants no write here";
-  if (launch.wanted.namespaces.mount && !is_granted(plan, seen.path, PathAccess::write)) return;
+  if (const std::string kept = kept_by(plan, seen); !kept.empty()) {
+    out.hint = "read_only of the policy keeps " + kept + " as it is";
+    return;
+  }
+  if (launch.wanted.namespaces.mount && !is_granted(plan, seen.path, PathAccess::write)) {
+    out.hint += " (" + key_for(plan, seen) + ')';
+    return;
+  }
   if (seen.is_known() && is_mounted_read_only(seen.path)) {
     out.layer = "kernel";
     out.hint = "its file system is mounted read-only on this host";
@@ -225,14 +279,18 @@ void judge_absent(const Plan& plan, const Launch& launch, const Observed& seen, 
     if (is_absent(seen.path)) return;
     const std::string real = physical(seen.path);
     const bool leads_out = real != seen.path && !is_granted(plan, real) && !is_absent(real);
-    if (!seen.another && !leads_out) return;
-    if (seen.another) out.path.clear();
+    const std::string interpreter = seen.executes ? interpreter_of(real) : "";
+    if (!seen.another && !leads_out && interpreter.empty()) return;
+    if (!interpreter.empty()) out.hint = "its interpreter " + interpreter + ", or what that needs, is not granted (sandbox.exec)";
+    else if (seen.another) out.path.clear();
     else out.hint = "it leads to " + real + ", which is not granted";
-  } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path)) return;  // without a sandbox as well
-  if (is_done_without(seen)) return;
+  } else if (is_absent(seen.names ? parent_of(seen.path) : seen.path) && !(is_of_proc(seen.path) && plan.proc == Proc::none)) {
+    return;  // without a sandbox as well
+  }
   out.layer = layer_name(Layer::mount_namespace);
   if (out.hint.empty()) {
-    out.hint = out.path.empty() ? "the other path is not there, or not granted" : "not granted, so it is not there for the command";
+    out.hint = out.path.empty() ? "the other path is not there, or not granted"
+                                : "not granted, so it is not there for the command (" + key_for(plan, seen) + ')';
   }
 }
 
@@ -249,7 +307,13 @@ void judge_mounted(const Launch& launch, const Observed& seen, int error, Blocke
 void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
   const std::optional<bool> allowed = modes_allow(seen);
   const bool open_here = allowed == true && !launch.wanted.namespaces.mount;
-  const bool left_out = open_here && is_left_out(plan, seen.path);
+  const bool left_out = allowed == true && is_left_out(plan, seen.path);
+  const std::string kept = allowed == true && !left_out ? kept_by(plan, seen) : "";
+  if (!kept.empty()) {
+    out.layer = layer_name(Layer::landlock);
+    out.hint = "read_only of the policy keeps " + kept + " as it is";
+    return;
+  }
   if (left_out || (open_here && is_beside_denied(plan, seen))) {
     out.layer = layer_name(Layer::deny_paths);
     out.hint = left_out ? "deny_paths of the policy matches it"
@@ -271,20 +335,41 @@ void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, 
   } else if (seen.another && is_granted(plan, seen.path, PathAccess::write)) {
     out.path.clear();
     out.hint = "the policy grants no write of the other path";
+  } else if (const std::string interpreter = seen.executes && is_granted(plan, seen.path) ? interpreter_of(seen.path) : ""; !interpreter.empty()) {
+    out.hint = "its interpreter " + interpreter + ", or what that needs, is not granted (sandbox.exec)";
   } else {
     out.hint = std::string("the policy grants no ") +
-               (seen.call == "openat2" ? "such access to it" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it");
+               (seen.call == "openat2" ? "such access to it" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it") +
+               " (" + key_for(plan, seen) + ')';
+  }
+}
+
+// Which limit an error may come from; empty: none that is in force.
+std::string_view limit_behind(const Plan& plan, int error) {
+  const EffectiveLimits& limits = plan.limits;
+  switch (error) {
+    case EMFILE: return limits.open_files > 0 ? "limits.open_files may have been reached" : "";
+    case EFBIG: return limits.file_mib > 0 ? "a file may not become larger than limits.file_mib" : "";
+    case EAGAIN: return limits.processes > 0 ? "limits.processes may have been reached" : "";
+    case ENOMEM: return limits.memory_mib > 0 || limits.data() > 0 ? "limits.memory_mib or data_mib may have been reached" : "";
+    default: return "";
   }
 }
 
 // Empty layer: not the confinement's doing.
-Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused) {
-  const Observed seen = read(plan, refused);
+Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused, const Observed& seen) {
   Blocked out{"", seen.call, seen.path, error_name(refused.error_number), "", true};
   if (refused.kind == RefusedCall::killed) {
     out.layer = layer_name(Layer::seccomp);
     out.error = "SIGSYS";
+    out.call.clear();  // its number is of that architecture
     out.hint = "a system call of another architecture ends the command";
+    return out;
+  }
+  if (const std::string_view limit = limit_behind(plan, refused.error_number); !limit.empty()) {
+    out.layer = layer_name(Layer::limits);
+    out.path.clear();
+    out.hint = limit;
     return out;
   }
   seccomp_data about{static_cast<int>(refused.number), refused.architecture, refused.instruction, {}};
@@ -295,6 +380,7 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
   const auto as_the_filter = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(refused.error_number);
   const bool by_mode_filter = !launch.mode_filter.empty() && filter_verdict(launch.mode_filter, about) == as_the_filter;
   if ((!launch.filter.empty() && verdict == as_the_filter) || by_mode_filter) {
+    if (seen.executes && seen.is_known() && is_absent(seen.path)) return out;  // one of the places where a program is looked for
     out.layer = layer_name(Layer::seccomp);
     out.hint = hint_of_filter(seen);
     return out;
@@ -309,9 +395,12 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     case ENOENT: judge_absent(plan, launch, seen, out); return out;
     case EBUSY:
     case EXDEV: judge_mounted(launch, seen, refused.error_number, out); return out;
+    case ENETUNREACH:
+      if (plan.network.kind != Network::Kind::loopback) return out;
+      out.layer = "network";
+      out.hint = "the command has a network of its own, in which there is only its loopback (sandbox.network)";
+      return out;
     case EACCES:
-      if (is_done_without(seen)) return out;
-      break;
     case EPERM: break;
     default: return out;
   }
@@ -330,7 +419,7 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
 }
 
 bool same(const Blocked& a, const Blocked& b) {
-  return a.layer == b.layer && a.call == b.call && a.path == b.path && a.error == b.error;
+  return a.layer == b.layer && a.call == b.call && a.path == b.path && a.error == b.error && a.hint == b.hint;
 }
 
 // Whether it names this file: not as a part of a longer name.
@@ -354,6 +443,10 @@ bool says(const Captured& captured, int error) { return says(captured.head, erro
 
 void add_once(std::vector<Blocked>& list, Blocked one) {
   if (std::ranges::none_of(list, [&](const Blocked& known) { return same(known, one); })) list.push_back(std::move(one));
+}
+
+void add_name(std::vector<std::string>& names, const std::string& name) {
+  if (std::ranges::find(names, name) == names.end()) names.push_back(name);
 }
 
 // A file that is covered is a device to the command, and a directory an empty one: what it says of that tells no cause.
@@ -400,16 +493,28 @@ bool conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
 
 }  // namespace
 
-std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, std::span<const RefusedCall> refused) {
+std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::deque<RefusedCall>& refused, const Captured& said,
+                                     std::string& without) {
+  const auto names = [&](std::string_view text) { return names_file(said.head, text) || names_file(said.tail, text); };
   std::vector<Blocked> found, absent;
+  std::vector<std::string> passed;
   for (auto one = refused.rbegin(); one != refused.rend(); ++one) {  // the last ones are the nearest to the failure
-    Blocked blocked = judge(plan, launch, *one);
+    const Observed seen = read(plan, *one);
+    Blocked blocked = judge(plan, launch, *one, seen);
     if (blocked.layer.empty()) continue;
+    const bool of_proc = is_of_proc(seen.path) && names("/proc");  // as ps(1) complains
+    const bool of_socket = says(said, one->error_number) && (names("socket") || names("connect") || names("connection"));
+    const bool told = of_proc || (seen.path.empty() ? of_socket : names(seen.path));
     constexpr int kMild[] = {ENOENT, ENOSYS, EXDEV};  // many programs do without
-    add_once(std::ranges::find(kMild, one->error_number) != std::end(kMild) ? absent : found, std::move(blocked));
+    if (is_done_without(seen) && !told) add_name(passed, seen.path.empty() ? "a Unix socket" : seen.path);
+    else add_once(std::ranges::find(kMild, one->error_number) != std::end(kMild) ? absent : found, std::move(blocked));
   }
   std::ranges::move(absent, std::back_inserter(found));
+  // What the command itself complains of comes first.
+  std::ranges::stable_partition(found, [&](const Blocked& one) { return !one.path.empty() && names(one.path.substr(one.path.rfind('/') + 1)); });
   if (found.size() > kMaxBlocked) found.erase(found.begin() + kMaxBlocked, found.end());
+  for (std::size_t i = 0; i < std::min(passed.size(), kMaxPassed); ++i) without += (without.empty() ? "" : ", ") + passed[i];
+  if (passed.size() > kMaxPassed) without += " and more";
   return found;
 }
 
@@ -457,6 +562,10 @@ void diagnose(Plan& plan, const std::vector<LayerStatus>& already, Outcome& outc
     outcome.diagnosis = "not made: standard input cannot be read twice";
     return;
   }
+  if (std::holds_alternative<Cancelled>(outcome.ending)) {
+    outcome.diagnosis = "not made: safe-exec was told to stop";
+    return;
+  }
   if (plan.stdin_plan.file) (void)::lseek(plan.stdin_plan.file.get(), 0, SEEK_SET);
   plan.observed = true;
   auto again = execute(plan, already);
@@ -465,10 +574,16 @@ void diagnose(Plan& plan, const std::vector<LayerStatus>& already, Outcome& outc
     outcome.diagnosis = "not made: " + again.error().step + ": " + again.error().message;
     return;
   }
-  outcome.blocked = std::move(again->blocked);
-  outcome.diagnosis = is_success(plan, again->ending) ? "the second run did not fail"
-                      : outcome.blocked.empty()       ? "the second run failed too, and the confinement refused it nothing"
-                                                      : "seen in a second run";
+  // What the first run met of limits the second may not meet.
+  std::erase_if(outcome.blocked, [](const Blocked& one) { return one.layer != layer_name(Layer::limits); });
+  for (Blocked& one : again->blocked) add_once(outcome.blocked, std::move(one));
+  const bool ended_itself = std::holds_alternative<Exited>(again->ending) || std::holds_alternative<Signaled>(again->ending);
+  if (std::holds_alternative<Cancelled>(again->ending)) outcome.diagnosis = "the second run was interrupted: safe-exec was told to stop";
+  else if (is_success(plan, again->ending)) outcome.diagnosis = "the second run did not fail";
+  else if (!outcome.blocked.empty()) outcome.diagnosis = "seen in a second run";
+  else if (!ended_itself) outcome.diagnosis = "the second run was ended for a limit too, and refused nothing else";
+  else outcome.diagnosis = "the second run failed too, and the confinement refused it nothing";
+  if (outcome.blocked.empty() && !again->diagnosis.empty()) outcome.diagnosis += " but what programs mostly do without: " + again->diagnosis;
 }
 
 }  // namespace safe_exec

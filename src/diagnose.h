@@ -2,7 +2,8 @@
 // second run that is observed and confined as the first was.
 #pragma once
 
-#include <span>
+#include <deque>
+#include <string>
 #include <vector>
 
 #include "child_trace.h"
@@ -14,9 +15,10 @@ namespace safe_exec {
 // From the ending and the last words of standard error. Empty for a success, and where nothing points to a refusal.
 [[nodiscard]] std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome);
 
-// From observed calls: which layer each was refused by, the likeliest causes of a failure first, at most 20.
-[[nodiscard]] std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch,
-                                                   std::span<const RefusedCall> refused);
+// From observed calls: which layer each was refused by, the likeliest causes of a failure first, at most 20. said: what the command
+// wrote to standard error. without: is given what was refused too, and is in no program's way as a rule; for people.
+[[nodiscard]] std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::deque<RefusedCall>& refused,
+                                                   const Captured& said, std::string& without);
 
 // Runs the plan again, observed, where the policy lets it be repeated, and puts what was refused into outcome, with a
 // line about the second run. The first run's outcome stays the answer.

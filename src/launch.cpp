@@ -100,6 +100,7 @@ Expected<void> open_observation(const Plan& plan, Launch& launch) {
   const UniqueFd low = std::move(launch.observed.write);
   launch.observed.write = UniqueFd(::fcntl(low.get(), F_DUPFD_CLOEXEC, 16));
   if (!launch.observed.write) return failed("no pipe", "pipes");
+  (void)::fcntl(launch.observed.read.get(), F_SETPIPE_SZ, 1 << 20);  // what finds no room is not told
   set_nonblocking(launch.observed.read);
   set_nonblocking(launch.observed.write);
   launch.observer = std::make_unique<Observer>();

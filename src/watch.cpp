@@ -263,8 +263,9 @@ class Watcher {
     RefusedCall one{};
     while (launch_.observed.read) {
       const ssize_t size = ::read(launch_.observed.read.get(), &one, sizeof one);
-      if (size == sizeof one && seen_.refused.size() < kMaxRefused) {
+      if (size == sizeof one) {
         seen_.refused.push_back(one);
+        if (seen_.refused.size() > kMaxRefused) seen_.refused.pop_front();
       } else if (size >= 0 || (errno != EAGAIN && errno != EINTR)) {
         launch_.observed.read.reset();
       } else if (errno == EAGAIN) {

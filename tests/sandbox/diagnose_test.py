@@ -1,5 +1,7 @@
 """What the result says of a command that its confinement got in the way of: without and with a second, observed run."""
+import json
 import os
+import time
 import unittest
 
 import outer
@@ -82,6 +84,72 @@ class Diagnose(SandboxTest):
                     found = [(one["call"], one["path"], one["errno"]) for one in result["sandbox"]["blocked"]]
                     self.assertIn((call, path, errno), found)
                     self.assertNotIn(None, [one["path"] if one["call"] == call else "" for one in result["sandbox"]["blocked"]])
+
+    def diagnosed(self, path, argv, *options, node=None, defaults=None, **sandbox):
+        command = {"path": path, "syntax": "raw", "repeatable": True, "sandbox": sandbox,
+                   "operands": [{"name": "a", "type": {"text": [0, 4000], "multiline": True}, "count": [0, 20]}], **(node or {})}
+        name = os.path.basename(path)
+        return self.run_json(self.policy({name: command}, defaults=defaults or {}), [name] + argv, "--diagnose", *options)[1]
+
+    def test_what_fails_by_itself_is_blamed_on_nothing(self):
+        os.mkdir(self.ws + "/sub")
+        for path, argv, sandbox in (("/usr/bin/perl", ["-e", "die 1"], {}), ("/usr/bin/grep", ["zz", "file"], {"read": [self.ws]}), ("/usr/bin/ls", ["nope"], {"read": [self.ws]}),
+                                    ("/usr/bin/mkdir", ["sub"], {"write": [self.ws]}), ("/usr/bin/find", ["nope"], {"read": [self.ws]}), ("/usr/bin/bash", ["-c", "exit 3"], {}),
+                                    ("/usr/bin/python3", ["-c", "raise SystemExit(3)"], {"read": ["/usr/lib"]}), ("/usr/bin/cp", ["nope", "x"], {"write": [self.ws]}),
+                                    ("/usr/bin/id", ["nosuch"], {"bundles": ["nss"]}), ("/usr/bin/xargs", ["-a", "file", "/usr/bin/false"], {"read": [self.ws], "exec": ["/usr/bin/false"]})):
+            result = self.diagnosed(path, argv, **sandbox)
+            self.assertEqual((result["success"], result["sandbox"]["blocked"]), (False, []), (argv, result))
+            self.assertIn("the second run failed too, and the confinement refused it nothing", result["sandbox"]["diagnosis"])
+        result = self.diagnosed("/usr/bin/perl", ["-e", "die 1"])
+        self.assertIn("nothing but what programs mostly do without: /proc/self/exe", result["sandbox"]["diagnosis"])
+
+    def test_the_hint_names_what_in_the_policy_does_it(self):
+        self.write("ws/.env", "x\n")
+        self.write("ws/kept/a", "x\n")
+        script = self.write("ws/script", "#!/usr/bin/perl\nprint 1\n", 0o755)
+        read, write = {"read": [self.ws]}, {"write": [self.ws], "read_only": [self.ws + "/kept"]}
+        dash, cat, layers = "/usr/bin/dash", "/usr/bin/cat", {"layers": NO_NAMESPACES}
+        for path, argv, sandbox, layer, hint in (
+                (cat, [".env"], read, "deny_paths", "deny_paths of the policy matches it"),
+                (dash, ["-c", "echo > kept/new"], write, "mount_namespace", "read_only of the policy keeps %s/kept" % self.ws),
+                (dash, ["-c", "echo > kept/a"], dict(write, **layers), "landlock", "read_only of the policy keeps %s/kept" % self.ws),
+                ("/usr/bin/mkdir", ["n"], read, "mount_namespace", "(sandbox.write, of its directory %s)" % self.ws),
+                ("/usr/bin/mktemp", [], {}, "mount_namespace", "(sandbox.tmp \"private\" gives a /tmp)"),
+                ("/usr/bin/ps", [], {}, "mount_namespace", "(sandbox.proc gives a /proc)"),
+                ("/usr/bin/bash", ["-c", "cat <(echo)"], {"exec": [cat]}, "mount_namespace", "(sandbox.proc gives a /proc)"),
+                (dash, ["-c", script], {"exec": [script], "read": [self.ws]}, "mount_namespace", "its interpreter /usr/bin/perl"),
+                ("/usr/bin/perl", ["-e", "socket(S, 1, 1, 0) or die 'socket: Operation not permitted'"], {}, "seccomp", "(sandbox.unix_sockets)"),
+                ("/usr/bin/perl", ["-e", "socket(S, 17, 3, 0) or die $!"], {}, "seccomp", "sockets of this family"),
+                ("/usr/bin/bash", ["-c", "echo > /dev/tcp/192.0.2.1/53"], {"network": "loopback"}, "network", "only its loopback")):
+            result = self.diagnosed(path, argv, node={"trust": "caller"}, defaults={"deny_paths": ["**/.env"]}, **sandbox)
+            found = [(one["layer"], one["hint"]) for one in result["sandbox"]["blocked"]]
+            self.assertTrue([one for one in found if one[0] == layer and hint in one[1]], (argv, hint, found, result["sandbox"]["diagnosis"], result["stderr"]))
+
+    def test_limits_are_named_in_the_second_run_as_in_the_first(self):
+        python, read = "/usr/bin/python3", {"read": ["/usr/lib"], "write": [self.ws]}
+        for script, limits, hint in (("import signal; signal.signal(25, 1)\nf = open('big', 'wb'); f.write(b'x' * 5000000); f.flush()", {"file_mib": 1}, "limits.file_mib"),
+                                     ("l = [open('/dev/null') for _ in range(40)]", {"open_files": 20}, "limits.open_files"),
+                                     ("bytearray(3 << 30)", {}, "data_mib")):
+            result = self.diagnosed(python, ["-c", script], node={"limits": limits}, **read)
+            self.assertIn(hint, "".join(one["hint"] for one in result["sandbox"]["blocked"] if one["layer"] == "limits"), result)
+
+    def test_the_last_calls_are_those_that_are_kept(self):
+        result = self.diagnosed("/usr/bin/perl", ["-e", "for (1 .. 3000) { -e qq(/nonexistent/$_) } open(F, '%s') or die $!" % self.secret])
+        self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
+        deep = self.write("/".join(["x" * 100] * 6) + "/file", "x")
+        result = self.diagnosed("/usr/bin/cat", [deep])
+        self.assertIn(deep, [one["path"] for one in result["sandbox"]["blocked"]])
+
+    def test_who_is_told_to_stop_starts_nothing_again(self):
+        node = dict(SHELL, repeatable=True, sandbox={"exec": ["/usr/bin/sleep"], "write": [self.ws]})
+        process = self.popen(["run", "--policy", self.policy({"dash": node}), "--diagnose", "--", "dash", "-c", "echo x >> mark; sleep 9; exit 3"])
+        while not os.path.exists(self.ws + "/mark"):
+            time.sleep(0.01)
+        process.terminate()
+        result = json.loads(process.communicate(timeout=30)[0])
+        self.assertEqual((result["outcome"]["type"], result["sandbox"]["diagnosis"]), ("cancelled", "not made: safe-exec was told to stop"))
+        with open(self.ws + "/mark") as f:
+            self.assertEqual(f.read(), "x\n")
 
     def test_what_only_the_sandbox_makes_so_is_its_own_doing(self):
         os.chmod(self.file, 0o755)
