@@ -339,7 +339,7 @@ void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, 
     out.hint = "its interpreter " + interpreter + ", or what that needs, is not granted (sandbox.exec)";
   } else {
     out.hint = std::string("the policy grants no ") +
-               (seen.call == "openat2" ? "such access to it" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it") +
+               (seen.call == "openat2" ? "such access to it" : seen.call.starts_with("mknod") ? "device" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it") +
                " (" + key_for(plan, seen) + ')';
   }
 }
@@ -439,7 +439,19 @@ bool says(const std::string& text, int error) {
   return std::ranges::search(text, words, same_letter).size() > 0 || names_file(text, ::strerrorname_np(error));
 }
 
-bool says(const Captured& captured, int error) { return says(captured.head, error) || says(captured.tail, error); }
+bool says(const Captured& captured, int error) {
+  struct Other {
+    int error;
+    Name words;
+  };
+  // What shells, perl, python and others say instead.
+  constexpr std::array<Other, 4> kOthers{{{EAGAIN, "Cannot fork"}, {ENOMEM, "Out of memory"}, {ENOMEM, "out of memory"}, {ENOMEM, "MemoryError"}}};
+  const auto other = [&](const Other& one) {
+    const std::string_view words = one.words;
+    return one.error == error && (captured.head.find(words) != std::string::npos || captured.tail.find(words) != std::string::npos);
+  };
+  return says(captured.head, error) || says(captured.tail, error) || std::ranges::any_of(kOthers, other);
+}
 
 void add_once(std::vector<Blocked>& list, Blocked one) {
   if (std::ranges::none_of(list, [&](const Blocked& known) { return same(known, one); })) list.push_back(std::move(one));
@@ -528,7 +540,8 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   const std::string more = plan.repeatable ? "; --diagnose says which call, and on what" : "";
   const bool landlock = holds(outcome, Layer::landlock);
   const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
-  const std::array<std::pair<int, Blocked>, 6> known{{
+  const std::array<std::pair<int, Blocked>, 7> known{{
+      {EMFILE, {std::string(layer_name(Layer::limits)), "", "", "EMFILE", "limits.open_files may have been reached", false}},
       {EAGAIN, {std::string(layer_name(Layer::limits)), "", "", "EAGAIN", "limits.processes may have been reached", false}},
       {ENOMEM, {std::string(layer_name(Layer::limits)), "", "", "ENOMEM", "limits.memory_mib or data_mib may have been reached", false}},
       {EFBIG, {std::string(layer_name(Layer::limits)), "", "", "EFBIG", "a file may not become larger than limits.file_mib" + more, false}},
@@ -545,8 +558,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   }
   const bool limited = holds(outcome, Layer::limits);
   for (const auto& [error, one] : known) {
-    const bool absent = (error == EAGAIN && plan.limits.processes <= 0) || (error == ENOMEM && plan.limits.memory_mib <= 0 && plan.limits.data() <= 0);
-    if (one.layer == layer_name(Layer::limits) && (!limited || absent)) continue;
+    if (one.layer == layer_name(Layer::limits) && (!limited || limit_behind(plan, error).empty())) continue;
     if (!says(outcome.err, error)) continue;
     if (error != EACCES || !conclude_modes(plan, blocked)) blocked.push_back(one);
   }

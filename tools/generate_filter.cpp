@@ -219,13 +219,20 @@ void emit_checks(Assembler& out) {
 
   // No memory is executable that was or can be written. The loader maps code from files, privately, and never makes it
   // executable afterwards (only DT_TEXTREL and executable stacks want that). What is shared could be written by a second view.
+  // Huge pages of the host's pool, which others reserved, are in nobody's resident memory.
   out.label("mmap");
+  out.load_argument(3);
+  out.any_bit(0x40000, "deny", "");  // MAP_HUGETLB
   out.load_argument(2);
   out.put(BPF_ALU | BPF_AND | BPF_K, 6);  // PROT_WRITE | PROT_EXEC
   out.equal(6, "generated");
   out.any_bit(4, "", "allow");
   out.load_argument(3);
   out.any_bit(1, "generated", "allow");  // MAP_SHARED, MAP_SHARED_VALIDATE
+
+  out.label("memfd_create");
+  out.load_argument(1);
+  out.any_bit(4, "deny", "generated");  // MFD_HUGETLB
 
   out.label("mprotect");
   out.load_argument(2);

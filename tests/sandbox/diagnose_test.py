@@ -133,6 +133,15 @@ class Diagnose(SandboxTest):
             result = self.diagnosed(python, ["-c", script], node={"limits": limits}, **read)
             self.assertIn(hint, "".join(one["hint"] for one in result["sandbox"]["blocked"] if one["layer"] == "limits"), result)
 
+    def test_limits_are_concluded_from_what_programs_say_of_them(self):
+        for path, argv, limits, error in (("/usr/bin/perl", ["-e", "open($f{$_}, '<', '/dev/null') or die $! for 1 .. 40"], {"open_files": 20}, "EMFILE"),
+                                          ("/usr/bin/dash", ["-c", "echo dash: 1: Cannot fork >&2; exit 2"], {}, "EAGAIN"),
+                                          ("/usr/bin/python3", ["-c", "bytearray(3 << 30)"], {}, "ENOMEM"), ("/usr/bin/perl", ["-e", "$x = 'a' x 3000000000"], {}, "ENOMEM")):
+            node = {"path": path, "syntax": "raw", "limits": limits, "sandbox": {"read": ["/usr/lib"]},
+                    "operands": [{"name": "a", "type": {"text": [0, 4000]}, "count": [0, 20]}]}
+            _, result = self.run_json(self.policy({"c": node}), ["c"] + argv)
+            self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("limits", error)], result)
+
     def test_the_last_calls_are_those_that_are_kept(self):
         result = self.diagnosed("/usr/bin/perl", ["-e", "for (1 .. 3000) { -e qq(/nonexistent/$_) } open(F, '%s') or die $!" % self.secret])
         self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
