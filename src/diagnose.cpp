@@ -446,10 +446,8 @@ bool says(const Captured& captured, int error) {
   };
   // What shells, perl, python and others say instead.
   constexpr std::array<Other, 4> kOthers{{{EAGAIN, "Cannot fork"}, {ENOMEM, "Out of memory"}, {ENOMEM, "out of memory"}, {ENOMEM, "MemoryError"}}};
-  const auto other = [&](const Other& one) {
-    const std::string_view words = one.words;
-    return one.error == error && (captured.head.find(words) != std::string::npos || captured.tail.find(words) != std::string::npos);
-  };
+  const auto holds = [](const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; };
+  const auto other = [&](const Other& one) { return one.error == error && (holds(captured.head, one.words) || holds(captured.tail, one.words)); };
   return says(captured.head, error) || says(captured.tail, error) || std::ranges::any_of(kOthers, other);
 }
 
