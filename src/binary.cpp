@@ -147,6 +147,15 @@ PathResult<void> add_interpreter(Binary& binary, std::string_view head, Trust tr
 
 }  // namespace
 
+std::string interpreter_of(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  std::array<char, kShebangBytes> head{};
+  const std::int64_t size = fd ? read_at(fd.get(), head.data(), head.size(), 0) : 0;
+  const std::string_view text(head.data(), static_cast<std::size_t>(std::max<std::int64_t>(size, 0)));
+  const std::optional<Shebang> shebang = text.starts_with("#!") ? parse_shebang(text) : std::nullopt;
+  return shebang ? shebang->interpreter : std::string();
+}
+
 PathResult<Walked> check_executable(const std::string& path, Trust trust) {
   auto walked = walk_trusted(path, trust == Trust::root ? Owners::root : Owners::root_or_caller, Contents::read);
   if (!walked) {

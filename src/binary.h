@@ -18,4 +18,7 @@ namespace safe_exec {
 // One executable file: everything above except digest and #!.
 [[nodiscard]] PathResult<Walked> check_executable(const std::string& path, Trust trust);
 
+// That the file's #! line names; empty: there is none, or it cannot be read.
+[[nodiscard]] std::string interpreter_of(const std::string& path);
+
 }  // namespace safe_exec

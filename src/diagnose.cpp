@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "beneath.h"
+#include "binary.h"
 #include "confine/seccomp.h"
 #include "inline_text.h"
 #include "pattern.h"
@@ -193,7 +194,7 @@ std::optional<bool> modes_allow(const Observed& seen) {
   return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.looks ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
 }
 
-// What is the process's own there, nobody else sees.
+// Where a process sees what is its own: that it is absent for us says nothing.
 bool is_of_proc(std::string_view path) {
   return is_within(path, "/proc") || is_within(path, "/dev/fd") || path == "/dev/stdin" || path == "/dev/stdout" || path == "/dev/stderr";
 }
@@ -201,7 +202,7 @@ bool is_of_proc(std::string_view path) {
 // What in the policy would grant it.
 std::string key_for(const Plan& plan, const Observed& seen) {
   const auto lies_in = [&](std::string_view place) { return is_within(seen.path, place); };
-  if (is_of_proc(seen.path)) return plan.proc == Proc::none ? "sandbox.proc gives a /proc" : "not of this process";
+  if (is_of_proc(seen.path)) return plan.proc == Proc::none ? "sandbox.proc gives a /proc" : "what is there belongs to another process, or to the kernel";
   if (lies_in("/tmp") && plan.tmp == Tmp::none) return "sandbox.tmp \"private\" gives a /tmp";
   if (seen.executes) return "sandbox.exec";
   if (seen.names && is_absent(seen.path)) return "sandbox.write, of its directory " + parent_of(seen.path);
@@ -215,17 +216,6 @@ std::string kept_by(const Plan& plan, const Observed& seen) {
     return is_within(seen.path, one.path) || (seen.names && is_within(one.path, seen.path));
   });
   return kept == plan.read_only.end() ? std::string() : kept->path;
-}
-
-// That a script names, which the kernel executes; empty: it is none.
-std::string interpreter_of(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  std::array<char, 256> line{};  // BINPRM_BUF_SIZE, execve(2)
-  const ssize_t size = fd ? ::read(fd.get(), line.data(), line.size()) : 0;
-  const std::string_view text(line.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
-  if (!text.starts_with("#!")) return {};
-  const std::size_t begin = text.find_first_not_of(" \t", 2);
-  return begin == std::string_view::npos ? std::string() : std::string(text.substr(begin, text.find_first_of(" \t\r\n", begin) - begin));
 }
 
 std::string hint_of_filter(const Observed& seen) {
