@@ -287,7 +287,7 @@ constexpr LintCheck kChecks[]{
     {{"unix-socket-control", "The command reaches a service that acts with more rights than it has.",
       "docker.sock is root on the host; the system bus starts units", kWarning}, unix_socket_control},
     {{"unix-socket-beside-directory", "The command is granted a socket, and directories that may hold others.",
-      "one socket is granted by name, and with it those of ssh-agent, tmux or a database in a directory that may be read", kNote}, unix_socket_beside_directory},
+      "one socket is granted by name; that of an ssh-agent or a database which is made in such a directory while the command runs is in reach, too", kNote}, unix_socket_beside_directory},
     {{"repeatable-write", "What run --diagnose may do twice writes files that its arguments name.",
       "a line is appended twice, or the second run meets what the first one left, and fails for another reason.", kWarning}, repeatable_write},
     {{"proc-all", "The command sees every process, their arguments and, where it may, their environment.",

@@ -468,8 +468,8 @@ struct Plan {
   UniqueFd cwd_fd;
   std::vector<Grant> grants;     // operands first, then policy, runtime, devices
   std::vector<Covered> covered;  // what some of them stand for
-  // Denied directories and sockets below what others are granted around: neither are names in them shown, nor is connect(2) anything
-  // that Landlock rules.
+  // Denied directories and sockets below what others are granted around, and sockets beside the granted ones: neither are names in
+  // them shown, nor is connect(2) anything that Landlock rules.
   std::vector<Covered::Match> hidden;
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;
@@ -481,6 +481,7 @@ struct Plan {
   EffectiveLimits limits;
   Network network;
   std::vector<std::string> unix_sockets;  // paths of grants for stat
+  std::string sockets_in_reach;           // why there may be others, for people; empty: the search for them went to its end
   Proc proc = Proc::none;
   Tmp tmp = Tmp::none;
   Syscalls syscalls = Syscalls::standard;

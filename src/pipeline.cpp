@@ -49,10 +49,11 @@ Expected<Policy> load(const Invocation& in, const LoadScope& scope) {
   return policy;
 }
 
-// What evaluation could not know: deny_paths inside granted directories, and the runtime closure.
+// What evaluation could not know: deny_paths and sockets inside granted directories, and the runtime closure.
 Expected<std::vector<LayerStatus>> complete(Plan& plan) {
   auto deny_paths = grant_around_denied(plan);
   if (!deny_paths) return tl::make_unexpected(deny_paths.error());
+  hide_other_sockets(plan);
   if (plan.binary.fd) {  // with --assume-installed there is none
     if (auto added = add_runtime(plan); !added) return tl::make_unexpected(added.error());
   }

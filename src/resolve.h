@@ -26,6 +26,9 @@ namespace safe_exec {
 // enforced, or not_enforced with the reason when the walk did not finish; the error is sandbox_unavailable when
 // the plan requires the layer and it did not.
 [[nodiscard]] Expected<LayerStatus> grant_around_denied(Plan& plan);
+// Of a plan that grants Unix sockets: adds those that granted directories hold beside them to what is hidden, and says in
+// sockets_in_reach why there may be more. After grant_around_denied().
+void hide_other_sockets(Plan& plan);
 // Whether a path lies below a /tmp of the command's own. Landlock looks for rules from a file up to the root, through mounts:
 // that /tmp, which may be written whole, lets all be read that is mounted below it, whatever is granted. Covers are mounts, and hold.
 [[nodiscard]] bool in_own_tmp(const Plan& plan, std::string_view path) noexcept;

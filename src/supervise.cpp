@@ -308,11 +308,8 @@ LayerStatus tree_status(const Launch& launch, const Watched& watched) {
 
 std::string filter_detail(const Plan& plan, const Attempts& attempts, const Launch& launch) {
   std::string detail = plan.syscalls == Syscalls::jit ? "jit: generated code is allowed" : "";
-  const bool sees_others = std::ranges::any_of(plan.grants, [](const Grant& grant) {
-    return grant.directory && (grant.origin == Origin::operand || grant.origin == Origin::policy);
-  });
-  if (launch.unreached.empty() && !plan.unix_sockets.empty() && launch.wanted.namespaces.mount && sees_others) {
-    detail += (detail.empty() ? "" : "; ") + std::string("Unix sockets in directories that are granted are in reach too");
+  if (launch.unreached.empty() && !plan.sockets_in_reach.empty() && launch.wanted.namespaces.mount) {
+    detail += (detail.empty() ? "" : "; ") + std::string("other Unix sockets in granted directories may be in reach too: ") + plan.sockets_in_reach;
   }
   if (launch.unreached.empty()) return detail;
   detail += (detail.empty() ? "" : "; ") + launch.unreached;

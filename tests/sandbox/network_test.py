@@ -1,5 +1,7 @@
 """The network: none, TCP to named ports and nothing beside it, a loopback of its own, the host's; and Unix sockets by name."""
+import ctypes
 import errno
+import json
 import os
 import socket
 
@@ -201,10 +203,6 @@ class Network(SandboxTest):
         status, result = self.run_json(self.policy({"true": node}, defaults={"deny_paths": denied}), ["true", self.ws])
         os.chmod(self.ws, 0o755)
         self.assertEqual((status, result["error"] and result["error"]["step"]), (125, "deny_paths"), result)
-        # No layer tells one socket in a directory from another: it is said.
-        found, result = self.attempt(words, more=[self.dir], unix_sockets=[paths[0]])
-        self.assertEqual({word for word, got in found.items() if got == "ok"}, set(words[:3]), found)
-        self.assertIn("in reach too", result["sandbox"]["layers"]["seccomp"]["detail"])
         # Abstract names are the network namespace's where Landlock does not know them; where it is the host's, there are no such sockets.
         without = {"landlock_create_ruleset": errno.ENOSYS}
         found, _ = self.attempt(words, lambda: outer.refuse(without), unix_sockets=[paths[0]])
@@ -217,6 +215,72 @@ class Network(SandboxTest):
         # Without a minimal root every socket of the host would be in reach: none is.
         found, result = self.attempt(words, unix_sockets=[paths[0]], layers=NO_NAMESPACES)
         self.assertEqual(set(found.values()), {EPERM})
+
+    def test_a_granted_socket_opens_no_other_one(self):
+        inner = {name: os.path.join(self.ws, name) for name in ("granted", "sibling", "deep/er/sibling", "shut/sibling", "left/sibling", "own/granted")}
+        for path in inner.values():
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self.listen(socket.AF_UNIX, path)
+            os.chmod(path, 0o666)
+        os.symlink(inner["sibling"], os.path.join(self.ws, "link"))
+        os.link(inner["granted"], os.path.join(self.ws, "deep", "granted"))  # the same one by another name
+        os.chmod(os.path.join(self.ws, "shut"), 0o311)
+        words = ["unix:" + path for path in [*inner.values(), self.ws + "/link", self.ws + "/deep/granted"]]
+        granted = {"unix:" + inner["granted"], "unix:" + inner["own/granted"], "unix:" + self.ws + "/deep/granted"}
+        named = [inner["granted"], inner["own/granted"]]
+        for grant in ({"more": [self.ws]}, {"write": [self.ws]}, {"write": [self.ws + "/deep"], "more": [self.ws]}):
+            found, result = self.attempt(words, unix_sockets=named, **grant)
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, granted, (grant, found))
+            self.assertNotIn("in reach", result["sandbox"]["layers"]["seccomp"].get("detail", ""))
+        # What is denied splits the grant, and leaves the others as they are.
+        found, result = self.attempt(words, denied=["**/er"], unix_sockets=named, more=[self.ws])
+        self.assertEqual({word for word, got in found.items() if got == "ok"}, granted, found)
+        # Where it was not looked for it is said.
+        policy = {"true": {"path": "/usr/bin/true", "sandbox": {"read": [self.ws], "unix_sockets": named}}}
+        for walk, said in ({"leave_out": ["left"]}, "not looked for in left"), ({"entries": 3}, "more than 3 entries"):
+            _, result = self.run_json(self.policy(policy, defaults={"deny_walk": walk}), ["true"])
+            self.assertIn("in reach too: " + said, result["sandbox"]["layers"]["seccomp"]["detail"])
+        for i in range(64):
+            self.listen(socket.AF_UNIX, os.path.join(self.ws, "deep/%d" % i))
+        _, result = self.run_json(self.policy(policy), ["true"])
+        self.assertIn("more than 64", result["sandbox"]["layers"]["seccomp"]["detail"])
+
+    def test_a_socket_that_is_mounted_over_a_file_is_found(self):
+        if os.getuid() != 0:  # nobody else mounts anything where programs are still root's
+            return
+        outside, inner = os.path.join(self.dir, "outside"), os.path.join(self.ws, "granted")
+        mounted = self.write("ws/a b", "")
+        for path in (outside, inner):
+            self.listen(socket.AF_UNIX, path)
+
+        def mount():
+            libc = ctypes.CDLL(None, use_errno=True)
+            new_namespace, bind, recursive, private = 0x20000, 0x1000, 0x4000, 1 << 18
+            steps = (libc.unshare(new_namespace), libc.mount(None, b"/", None, recursive | private, None),
+                     libc.mount(outside.encode(), mounted.encode(), None, bind, None))
+            assert steps == (0, 0, 0), steps
+
+        words = ["unix:" + path for path in (inner, mounted)]
+        for sandbox in ({}, {"denied": [mounted]}):
+            found, _ = self.attempt(words, mount, more=[self.ws], unix_sockets=[inner], **sandbox)
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, {words[0]}, found)
+        found, _ = self.attempt(words, mount, unix_sockets=[inner, mounted])
+        self.assertEqual(set(found.values()), {"ok"}, found)
+
+    def test_explained_is_which_sockets_are_hidden(self):
+        for name in ("granted", "sibling", "deep/sibling"):
+            os.makedirs(os.path.dirname(os.path.join(self.ws, name)), exist_ok=True)
+            self.listen(socket.AF_UNIX, os.path.join(self.ws, name))
+        self.write("ws/file", "")
+        operand = {"name": "f", "type": {"path": "replace", "within": [self.ws]}, "count": [0, 1]}
+        node = {"path": "/usr/bin/true", "sandbox": {"unix_sockets": [self.ws + "/granted"]}, "operands": [operand]}
+        hidden = [self.ws + "/deep/sibling", self.ws + "/sibling"]
+        for more, words in ({"read": [self.ws]}, []), ({}, [self.ws + "/file"]):
+            policy = self.policy({"true": dict(node, sandbox=dict(node["sandbox"], **more))})
+            _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "true"] + words)
+            decision = json.loads(out)
+            found = [sorted(grant["hidden"]) for grant in decision["confinement"]["grants"] if "hidden" in grant]
+            self.assertEqual(found, [hidden], decision)
 
 
 if __name__ == "__main__":
