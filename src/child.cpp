@@ -253,55 +253,47 @@ void report_end(const Run& run, int status) {
   message.max_rss_kib = usage.ru_maxrss;
   struct statfs tmp {};
   if (run.plan->private_tmp && call(SYS_statfs, "/tmp", &tmp) == 0) {
-    message.tmp_full = tmp.f_bavail == 0 || tmp.f_ffree == 0 ? 1 : 0;
+    const bool blocks = tmp.f_blocks > 0 && tmp.f_bavail == 0;  // of a tmpfs without a limit both are 0
+    message.tmp_full = blocks || (tmp.f_files > 0 && tmp.f_ffree == 0) ? 1 : 0;
   }
   send(*run.plan, message);
 }
 
-// Reaps what has ended, and counts what was killed. Returns false when no child is left.
-bool reap(const Run& run, long& command, int options, size_t* killed = nullptr) {
-  for (;;) {
+// Reaps what has ended, and counts what was killed. Returns false when no child is left. Those that stop or end may never become
+// fewer: whoever has a time to keep is let look at it now and then, and comes back at once (run.more).
+bool reap(Run& run, long& command, int options, size_t* killed = nullptr) {
+  constexpr int kStops = 64, kEnds = 4096;
+  bool ended = false, left = true;
+  int status_of_command = 0;
+  run.more = false;
+  for (int stops = 0, ends = 0; left && !run.more;) {
     int status = 0;
     const long pid = call(SYS_wait4, -1, &status, options | __WALL, nullptr);
-    if (pid < 0) {
-      if (pid == -EINTR) continue;
-      return false;
-    }
-    if (pid == 0) return true;
+    if (pid == -EINTR) continue;
+    if (pid == 0) break;
+    left = pid > 0;
+    if (!left) break;
     if ((status & 0xFF) == 0x7F) {  // stopped: only who is traced is reported without WUNTRACED
       observe(*run.plan->observer, pid, status);
+      run.more = ++stops == kStops;
       continue;
     }
+    run.more = ++ends == kEnds;
     if (run.plan->observer != nullptr) observe_end(*run.plan->observer, pid, status);
-    if (pid == command) {
-      report_end(run, status);
+    if (pid == command) {  // reported below, with what it did not wait for
+      ended = true;
+      status_of_command = status;
       command = 0;
     }
     if (killed != nullptr && (status & 0x7F) == SIGKILL) ++*killed;
     options |= WNOHANG;
   }
-}
-
-// All at once, and those that are being forked: cgroups(7). Before Linux 5.14 the sweep alone has to do.
-void kill_cgroup(const ChildPlan& plan) {
-  if (plan.cgroup_fd <= 0) return;
-  const long fd = call(SYS_openat, plan.cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  call(SYS_write, fd, "1", 1);
-  call(SYS_close, fd);
+  if (ended) report_end(run, status_of_command);
+  return left;
 }
 
 void remove_created(const ChildPlan& plan) {
   for (size_t i = 0; i < plan.created_count; ++i) plan.created[i].remove_untouched();
-}
-
-void remove_cgroup(const ChildPlan& plan) {
-  if (plan.cgroup_fd <= 0) return;
-  // A process that was waited for may still be on its way out of it.
-  for (int i = 0; i < 100 && call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR) == -EBUSY; ++i) {
-    const timespec turn{0, 2000000};
-    call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
-  }
 }
 
 // What would stay behind a supervisor that was killed. Nothing more is reported: whoever may still ask the cgroup what was too
@@ -319,7 +311,7 @@ void clear_up(const ChildPlan& plan) {
 // As long as those that were killed are ending there is nobody to look for: until none did in so many turns. More while the
 // command itself is ending, because what its children leave is its own until then. Orphans that end by themselves say that
 // somebody makes them. most: turns in all, since they may kill one another. Returns false when no child is left.
-bool reap_while_ending(const Run& run, long& command, int turns, int most) {
+bool reap_while_ending(Run& run, long& command, int turns, int most) {
   for (int all = 0, idle = 0;; ++all) {
     size_t killed = 0;
     if (!reap(run, command, WNOHANG, &killed)) return false;
@@ -333,7 +325,7 @@ bool reap_while_ending(const Run& run, long& command, int turns, int most) {
 // As a subreaper every orphan becomes a child of this process, so the walk is repeated until there is none: frozen first,
 // so that few can run away from it. Once it meets only those that it killed before, it says so: a thousand take long to end.
 // Not inlined: its memory is not for launches that have a pid namespace.
-[[gnu::noinline]] void sweep(const Run& run, long& command) {
+[[gnu::noinline]] void sweep(Run& run, long& command) {
   const ChildPlan& plan = *run.plan;
   kill_cgroup(plan);
   // Its process group in one go, which no fork outruns (fork(2) fails while SIGKILL is pending), and without /proc.
@@ -362,7 +354,7 @@ bool reap_while_ending(const Run& run, long& command, int turns, int most) {
 }
 
 // Kills and reaps every descendant. As pid 1: all of the namespace.
-void kill_tree(const Run& run, long& command) {
+void kill_tree(Run& run, long& command) {
   if (!run.plan->pid_namespace) return sweep(run, command);
   call(SYS_kill, -1, SIGKILL);
   while (reap(run, command, 0)) {
@@ -426,6 +418,7 @@ bool wait_for_end(Run& run, long& command, int signal_fd) {
     watch[1].fd = pausing ? -1 : signal_fd;
     int64_t wait = until == INT64_MAX ? INT64_MAX : until - now_ms();
     if (wait <= 0) return run.overdue = true;
+    if (run.more) wait = 0;
     if (pausing && wait > kPauseMs) wait = kPauseMs;
     const timespec time{wait / 1000, wait % 1000 * 1000000};
     const long ready = call(SYS_ppoll, watch, 3, wait == INT64_MAX ? nullptr : &time);
@@ -557,7 +550,7 @@ void run_reaper(void* given) noexcept {
   ChildPlan& plan = *static_cast<ChildPlan*>(given);
   // What the sandbox makes for itself the command can use, whatever the caller's mask is.
   const auto mask = static_cast<uint32_t>(call(SYS_umask, 022));
-  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1, mask, false};
+  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1, mask, false, false};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   begin_tree(plan);

@@ -143,7 +143,7 @@ void make_root(const ChildPlan& plan, bool whole_root) noexcept {
   const long root = must(
       plan,
       whole_root ? call(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
-                 : new_filesystem("tmpfs", "4m", nullptr, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
+                 : new_filesystem("tmpfs", "16m", nullptr, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
       Step::mount_root);
   // Attached over "/": needs no directory of the host, and absolute names still start in the old root until the chroot below.
   must(plan, call(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH), Step::mount_root);

@@ -20,6 +20,7 @@ struct Run {
   uint32_t sharing; // not 0 until the command has executed or is gone (CLONE_CHILD_CLEARTID)
   uint32_t mask;    // the caller's, umask(2)
   bool overdue;     // the reaper ended the tree by itself, at its time limit
+  bool more;        // there may be more to reap at once
 };
 
 [[noreturn]] void quit(int status) noexcept;

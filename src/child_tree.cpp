@@ -1,5 +1,5 @@
 // Level 4. Runs after the fork, as child.cpp does and under its rules. Owns the walk over /proc by which a reaper without a
-// pid namespace finds its descendants.
+// pid namespace finds its descendants, and the end of their cgroup.
 #include "child_tree.h"
 
 #include <errno.h>
@@ -113,6 +113,23 @@ bool is_part_of(const Tree& tree, const Tree& other) noexcept {
     if (looked == other.count) return false;
   }
   return true;
+}
+
+void kill_cgroup(const ChildPlan& plan) noexcept {
+  if (plan.cgroup_fd <= 0) return;
+  const long fd = call(SYS_openat, plan.cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  call(SYS_write, fd, "1", 1);
+  call(SYS_close, fd);
+}
+
+void remove_cgroup(const ChildPlan& plan) noexcept {
+  if (plan.cgroup_fd <= 0) return;
+  // A process that was waited for may still be on its way out of it.
+  for (int i = 0; i < 100 && call(SYS_unlinkat, plan.cgroup_fd, plan.cgroup_name, AT_REMOVEDIR) == -EBUSY; ++i) {
+    const timespec turn{0, 2000000};
+    call(SYS_ppoll, nullptr, 0, &turn, nullptr, 0);
+  }
 }
 
 }  // namespace safe_exec

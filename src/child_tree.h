@@ -21,4 +21,9 @@ size_t signal_tree(const ChildPlan& plan, Tree& tree, int signal) noexcept;
 // it is pending.
 bool is_part_of(const Tree& tree, const Tree& other) noexcept;
 
+// All in the launch's cgroup at once, and those that are being forked: cgroups(7). Before Linux 5.14 the sweep alone has to do.
+void kill_cgroup(const ChildPlan& plan) noexcept;
+// Waits a moment for those that are on their way out of it.
+void remove_cgroup(const ChildPlan& plan) noexcept;
+
 }  // namespace safe_exec

@@ -85,10 +85,10 @@ Expected<CreatedFiles> CreatedFiles::make(Plan& plan) {
   for (Grant& grant : plan.grants) {
     if (grant.access != PathAccess::create || grant.exists) continue;
     if (created.take_again(grant)) continue;
-    UniqueFd file(may_link() ? ::openat(grant.parent.get(), ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666) : -1);
+    UniqueFd file(may_link() ? ::openat(grant.parent.get(), ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644) : -1);
     const bool named = !file;  // at once, where there are no others; who is killed before the launch leaves it
     constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
-    if (named) file = UniqueFd(::openat(grant.parent.get(), grant.leaf.c_str(), kFlags, 0666));
+    if (named) file = UniqueFd(::openat(grant.parent.get(), grant.leaf.c_str(), kFlags, 0644));
     if (!file) return tl::unexpected(failed(grant, errno));
     Entry entry;
     entry.leaf = grant.leaf;

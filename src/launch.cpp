@@ -1,5 +1,6 @@
 #include "launch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -17,6 +18,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "clock.h"
@@ -225,15 +229,32 @@ Expected<void> set_filter(const Plan& plan, Launch& launch) {
   return {};
 }
 
+std::optional<unsigned> highest_descriptor() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir("/proc/self/fd"), &::closedir);
+  if (!open) return std::nullopt;
+  unsigned highest = 0;
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(open.get());
+    if (entry == nullptr) return errno == 0 ? std::optional(highest) : std::nullopt;
+    highest = std::max(highest, static_cast<unsigned>(std::strtoul(entry->d_name, nullptr, 10)));  // of . and .. it is 0
+  }
+}
+
 // The reaper keeps the table of descriptors, which held all that it needs; this process goes on with a copy. Returns the
 // highest descriptor that may be open where close_range(2) is missing, for kernels and sandboxes without it; else 0.
 Expected<unsigned> take_own_descriptors() {
   constexpr unsigned kUnshare = 1U << 1, kCloexec = 1U << 2;  // CLOSE_RANGE_* of linux/close_range.h
   if (::syscall(SYS_close_range, ~0U, ~0U, kUnshare | kCloexec) == 0) return 0;
   if (::unshare(CLONE_FILES) < 0) return tl::unexpected(failed("no table of descriptors of its own", "descriptors").error());
-  rlimit limit{};
-  (void)::getrlimit(RLIMIT_NOFILE, &limit);
-  return static_cast<unsigned>(std::clamp<rlim_t>(limit.rlim_max, 65536, 1048576));
+  // By what is open: one may lie above the limit, which was lowered after it had been opened.
+  constexpr unsigned kMost = 1U << 20, kOpenedLater = 64;
+  const std::optional<unsigned> highest = highest_descriptor();
+  if (!highest || *highest > kMost) {
+    if (highest) errno = E2BIG;
+    return tl::unexpected(failed("not all descriptors can be closed one by one", "descriptors").error());
+  }
+  return *highest + kOpenedLater;
 }
 
 void set_identity(Launch& launch) {
@@ -289,7 +310,7 @@ Expected<void> set_root(const Plan& plan, const RootOptions& options, Launch& la
   child.mounts = launch.root.ops.data();
   child.mount_count = launch.root.ops.size();
   child.whole_root = launch.root.whole_root;
-  child.private_tmp = std::ranges::any_of(launch.root.ops, [](const MountOp& op) { return op.kind == MountOp::tmpfs; });
+  child.private_tmp = launch.root.own_tmp;
   child.cwd = launch.root.cwd;
   child.cwd_inode = launch.root.cwd_inode;
   return {};
@@ -303,7 +324,7 @@ Expected<void> set_created(const Plan& plan, Launch& launch) {
     if (!grant.made) continue;
     const CreatedFile& file = launch.created.emplace_back(describe_created(grant, launch.created_names.emplace_back(grant.leaf)));
     launch.child.created = launch.created.data();
-    launch.child.created_count = plan.may_run_again ? 0 : launch.created.size();
+    launch.child.created_count = launch.created.size();
     if (const auto named = give_name(grant, file); !named) return named;
   }
   return {};

@@ -46,6 +46,10 @@ bool is_refusal(int error) {
   return std::ranges::find(kRefusals, error) != std::end(kRefusals);
 }
 
+// Once a root of its own could be mounted, what is in it fails by what is granted and by who changes that meanwhile, too: no
+// request and no other process takes a layer away.
+bool is_refusal_of_mounts(int error) { return error == EPERM || error == ENOSYS || error == EOPNOTSUPP || error == ENODEV; }
+
 // The layers that a failing step belongs to; empty: the step belongs to none that can be done without.
 std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespaces) {
   switch (step) {
@@ -54,14 +58,14 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::uid_map: return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
     case Step::capabilities:  // AppArmor strips a new user namespace of its capabilities
       return namespaces.user ? std::span<const Layer>(kNamespaceLayers) : std::span<const Layer>();
-    case Step::mount_root:
+    case Step::mount_root: return is_refusal(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
     case Step::mount_entry:
     case Step::mount_bind:
     case Step::mount_read_only:
     case Step::mount_tmp:
     case Step::mount_proc:
-    case Step::mount_enter: return is_refusal(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
-    case Step::landlock: return kLandlockLayer;
+    case Step::mount_enter: return is_refusal_of_mounts(error) ? std::span<const Layer>(kMountLayer) : std::span<const Layer>();
+    case Step::landlock: return is_refusal(error) ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>();
     case Step::seccomp: return kSeccompLayer;
     case Step::process_limit:
     case Step::limits: return kLimitsLayer;
@@ -93,7 +97,7 @@ class Attempts {
     wanted_.limits = requirement_of(plan, Layer::limits) != Requirement::off;
     // Before anything is started for it; where it is required, whoever makes the ruleset says why there is none.
     if (requirement_of(plan, Layer::landlock) == Requirement::prefer) {
-      if (auto error = landlock::missing()) (void)without(kLandlockLayer, std::move(*error));
+      if (auto error = landlock::missing(); error && is_refusal(error->sys_errno)) (void)without(kLandlockLayer, std::move(*error));
     }
     shut_abstract_names();
   }
@@ -224,11 +228,13 @@ Error step_error(const Launch& launch, const Message& message) {
                      message.step == Step::capabilities || message.error == ENOSYS ||
                      message.error == EPERM;  // no file's mode says this: an outer sandbox refuses the call
   std::string text = message.step == Step::exec ? "the program cannot be executed" : "the sandbox cannot be set up";
-  const bool mount = message.step == Step::mount_bind || message.step == Step::mount_entry;
+  const bool mount = message.step == Step::mount_bind || message.step == Step::mount_entry || message.step == Step::mount_tmp;
   if (mount && message.item < launch.root.ops.size()) text += std::string(" at /") + launch.root.ops[message.item].target;
   Error error = launch_error(layer ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed, std::move(text),
                              step_name(message.step), message.error);
-  if (mount && message.error == ESTALE) error.hint = "it was replaced while it was looked at; try again";
+  constexpr int kOfOthers[] = {ESTALE, EINVAL, ENOENT, ENOTDIR, EACCES, ELOOP};  // a file for a directory is EINVAL
+  if (mount && std::ranges::find(kOfOthers, message.error) != std::end(kOfOthers)) error.hint = "it was replaced while it was looked at; try again";
+  if (mount && message.error == ENOSPC) error.hint = "so many paths and links on their way do not fit into one sandbox; ask for fewer";
   return error;
 }
 
@@ -400,8 +406,12 @@ Ending ending_of(const Plan& plan, const LimitPlan& limits, const Watched& watch
   const int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   const std::int64_t cpu_us = watched.ended->cpu_user_us + watched.ended->cpu_system_us;
   const bool cpu_spent = limits.cpu_s > 0 && cpu_us >= limits.cpu_s * 1000000;
-  if (number == SIGXCPU || (number == SIGKILL && cpu_spent)) return TimedOut{"cpu", limits.cpu_s * 1000};
-  if (number == SIGXFSZ) return LimitExceeded{"file_size"};
+  // Anybody can send it. The kernel counts by ticks, which may be more than what was used.
+  const bool cpu_warned = number == SIGXCPU && limits.cpu_s > 0 && cpu_us >= limits.cpu_s * 1000000 / 2;
+  if (cpu_warned || (number == SIGKILL && cpu_spent)) return TimedOut{"cpu", limits.cpu_s * 1000};
+  rlimit file_size{};  // the caller's, where the plan has none
+  const bool file_limited = plan.limits.file_mib > 0 || (::getrlimit(RLIMIT_FSIZE, &file_size) == 0 && file_size.rlim_cur != RLIM_INFINITY);
+  if (number == SIGXFSZ && file_limited) return LimitExceeded{"file_size"};
   if (failed_like_that(status)) {
     if (std::string resource = spent_resource(plan, watched, limited); !resource.empty()) return LimitExceeded{resource};
   }
@@ -470,7 +480,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   }
   Launch& launch = *begun;
   if (auto prepared = prepare_launch(plan, launch); !prepared) {
-    const bool landlock = prepared.error().step == "landlock";
+    const bool landlock = prepared.error().step == "landlock" && is_refusal(prepared.error().sys_errno);
     return retry(landlock ? std::span<const Layer>(kLandlockLayer) : std::span<const Layer>(), prepared.error());
   }
   if (auto whole = demands_met(plan, launch); !whole) return tl::unexpected(std::move(whole.error()));
@@ -499,10 +509,10 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
 
 // A closed 0, 1 or 2 would be given to the next file that is opened. Standard output is opened for reading, so that
 // writing to it still fails as it must.
-void open_missing(int fd) {
-  if (::fcntl(fd, F_GETFD) >= 0) return;
+bool open_missing(int fd) {
+  if (::fcntl(fd, F_GETFD) >= 0) return true;
   const int opened = ::open("/dev/null", fd == STDERR_FILENO ? O_RDWR : O_RDONLY);
-  if (opened < 0) (void)::open("/", O_RDONLY | O_DIRECTORY);
+  return opened == fd || (opened < 0 && ::open("/", O_RDONLY | O_DIRECTORY) == fd);
 }
 
 }  // namespace
@@ -512,18 +522,21 @@ Expected<void> prepare_process() {
     return tl::unexpected(launch_error(ErrorCode::launch_failed,
                                        "refusing to run setuid, setgid or with file capabilities", "at_secure", 0));
   }
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) open_missing(fd);
-  (void)::prctl(PR_SET_DUMPABLE, 0);
-  // A crash starts the host's core handler (kernel.core_pattern with a '|') unless the limit is 1: core(5), fs/coredump.c. Set here,
-  // since the command's filter may let nobody change it.
-  const rlimit core{1, 1};
-  (void)::setrlimit(RLIMIT_CORE, &core);
   rlimit files{};  // a grant is a descriptor, and there may be thousands; plan_limits sets the command's own
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
     (void)::setrlimit(RLIMIT_NOFILE, &files);
   }
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (!open_missing(fd)) return tl::unexpected(launch_error(ErrorCode::launch_failed, "a standard descriptor is closed, and nothing can be opened in its place", "stdio", errno));
+  }
+  (void)::prctl(PR_SET_DUMPABLE, 0);
+  // A crash starts the host's core handler (kernel.core_pattern with a '|') unless the limit is 1: core(5), fs/coredump.c. Set here,
+  // since the command's filter may let nobody change it.
+  const rlimit core{1, 1};
+  (void)::setrlimit(RLIMIT_CORE, &core);
   (void)::signal(SIGPIPE, SIG_IGN);
+  (void)::signal(SIGXFSZ, SIG_IGN);  // an answer that is too large for the caller's limit could not be written, as on a full disk
   (void)::signal(SIGCHLD, SIG_DFL);  // ignored by a parent, children could not be waited for
   sigset_t blocked;
   sigemptyset(&blocked);

@@ -256,6 +256,7 @@ class Watcher {
   // It waits for this where it has something to remove.
   void let_reaper_go() {
     if (launch_.limits.cgroup && launch_.lifeline.write) (void)ask_cgroup();
+    if (plan_.may_run_again) __atomic_store_n(&launch_.child.created_count, 0, __ATOMIC_RELEASE);  // the next run writes to them
     launch_.lifeline.write.reset();
   }
 

@@ -88,6 +88,7 @@ class RootPlanner {
     for (const auto& [path, bind] : binds_) places.push_back(path);
     for (const auto& path : places) add_mount_point(path, binds_.at(path).directory);
     own_tmp_ = plan_.tmp == Tmp::private_dir && !binds_.contains("/tmp");  // a grant of /tmp itself stands above
+    root_.own_tmp = own_tmp_;
     if (own_tmp_) ensure_directory("/tmp");
     if (own_proc_) ensure_directory("/proc");
     add_links();

@@ -16,6 +16,7 @@ struct RootPlan {
   std::deque<std::string> strings;  // what the operations point to
   std::vector<MountOp> ops;
   bool whole_root = false;
+  bool own_tmp = false;  // what is /tmp is the command's alone
   const char* cwd = "";
   std::uint64_t cwd_inode = 0;
   bool binds_program = false;  // one operation is marked executed

@@ -54,6 +54,18 @@ class Refused(unittest.TestCase):
                                             env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))  # who looks for leaks waits for a thread by wait4
                     self.assertEqual(doctor.returncode, 1, (name, doctor.stdout))
 
+    def test_what_may_be_a_fault_of_the_moment_takes_no_layer_away(self):
+        refusals = {("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"): (errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+                    ("open_tree", "mkdirat", "symlinkat", "mknodat", "fsconfig"): (errno.ENOMEM, errno.EMFILE),
+                    ("open_tree", "mkdirat", "symlinkat", "mknodat"): (errno.EACCES, errno.EINVAL, errno.EBUSY, errno.ENOSPC)}
+        for names, errors in refusals.items():
+            for name in names:
+                for error in errors:
+                    with self.subTest(name=name, error=errno.errorcode[error]):
+                        attempts, result = world.in_safe_exec(BINARY, self.world, lambda: outer.refuse({name: error}))
+                        self.assertEqual((list(attempts), result["outcome"]["type"]), ([], "failed"), result["sandbox"] or result["error"])
+                        self.assertEqual(result["error"]["errno"], error, result)
+
     def test_a_missing_landlock_is_known_before_anything_is_started(self):
         log = os.path.join(self.world.dir, "calls")
         argv = ["strace", "-qq", "-o", log, "-e", "trace=clone,clone3", BINARY, "run", "--policy", self.world.policy(), "--", "probe"]

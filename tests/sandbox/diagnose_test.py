@@ -6,6 +6,7 @@ import unittest
 
 import outer
 from harness import SHELL, SandboxTest, main
+from supervisor_test import running
 
 HELPERS = ["/usr/bin/cat", "/usr/bin/chmod", "/usr/bin/touch", "/usr/bin/setsid", "/usr/bin/sleep"]
 NO_NAMESPACES = {layer: "off" for layer in ("user_namespace", "pid_namespace", "mount_namespace", "ipc_namespace", "uts_namespace")}
@@ -318,6 +319,38 @@ class Diagnose(SandboxTest):
         result = self.run_it("cat %s; kill -STOP $$; while :; do :; done" % self.secret, "--diagnose", "--timeout", "400ms")
         self.assertEqual(result["outcome"]["type"], "timed_out")
         self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
+
+    def test_many_that_never_cease_to_be_refused_are_ended_in_time_without_a_process_namespace(self):
+        script = "kill(0, 99999) for 1; for (1..40) { fork or do { while (1) { open my $f, '<', '%s' } } } while (1) { open my $f, '<', '%s' }" % (self.secret, self.secret)
+        node = {"path": "/usr/bin/perl", "end_of_options": False, "repeatable": True, "options": {"-e": {"value": {"text": [1, 2000]}, "spelling": "separate"}}}
+        policy = self.policy({"perl": node})
+        marker = "40-never-cease-%d" % os.getpid()
+        start = time.monotonic()
+        _, result = self.run_json(policy, ["perl", "-e", script + " # " + marker], "--diagnose", "--timeout", "400ms", preexec_fn=lambda: outer.refuse(outer.NO_NAMESPACES))
+        self.assertEqual(result["outcome"]["type"], "timed_out", result)
+        self.assertLess(time.monotonic() - start, 60)
+        left = running(marker)
+        deadline = time.monotonic() + 10
+        while left and result["sandbox"]["layers"]["tree_kill"]["detail"].startswith("the sweep did not end") and time.monotonic() < deadline:
+            time.sleep(0.1)
+            left = running(marker)
+        self.assertEqual(left, 0)
+
+    def test_an_output_file_that_nobody_wrote_is_removed_though_safe_exec_was_killed(self):
+        slot = {"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}}
+        policy = self.policy({"dash": dict(SHELL, operands=[slot], repeatable=True, sandbox={"exec": HELPERS})})
+        process = self.popen(["run", "--policy", policy, "--diagnose", "--", "dash", "-c", "sleep 60", "new"])
+        new = os.path.join(self.ws, "new")
+        deadline = time.monotonic() + 20
+        while not os.path.exists(new) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertTrue(os.path.exists(new))
+        process.kill()
+        process.communicate()
+        deadline = time.monotonic() + 20
+        while os.path.exists(new) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertFalse(os.path.exists(new))
 
     def test_a_flood_of_refusals_is_bounded(self):
         for i in range(100):

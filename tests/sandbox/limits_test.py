@@ -254,6 +254,23 @@ class Bombs(SandboxTest):
         _, outcome, result = self.outcome("/bin/dash", ["-c", "echo x > /tmp/y; exit 1"], limits, {}, sandbox=sandbox)
         self.assertEqual(outcome, {"type": "exited", "exit_code": 1}, result)
 
+    def test_a_tmp_without_a_limit_is_never_full(self):
+        sandbox = {"tmp": "private", "read": ["/usr"]}
+        _, outcome, result = self.outcome("/bin/dash", ["-c", "echo x > /tmp/y; exit 3"], {"tmp_mib": 0}, {}, sandbox=sandbox)
+        self.assertEqual(outcome, {"type": "exited", "exit_code": 3}, result)
+
+    def test_a_signal_that_somebody_sent_is_no_limit(self):
+        for limits in ({"cpu_s": 30, "file_mib": 0}, {"cpu_s": 0, "file_mib": 0}):
+            for name in ("XCPU", "XFSZ"):
+                _, outcome, result = self.outcome("/bin/dash", ["-c", "kill -%s $$" % name], limits, {})
+                self.assertEqual(outcome["type"], "signaled", result)
+
+    def test_usage_is_also_of_those_that_the_command_did_not_wait_for(self):
+        burn = "fork or do { 1 while (times)[0] < 0.6; exit }; sleep 2"
+        _, outcome, result = self.outcome("/usr/bin/perl", ["-e", burn], {}, {})
+        self.assertEqual(outcome, {"type": "exited", "exit_code": 0}, result)
+        self.assertGreater(result["usage"]["cpu_user_ms"] + result["usage"]["cpu_system_ms"], 400, result)
+
     def test_output_spinning_sleeping_and_descriptors(self):
         spin, flood, sleeper = "while :; do :; done", "while :; do echo flood; done", "trap '' TERM; while :; do read x; done"
         for layers in self.modes:

@@ -1,13 +1,15 @@
 """run, as its users see it: outcomes, exit statuses, output, limits, cancelling, stdin."""
 import base64
+import errno
 import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import time
 
-from harness import BINARY, SandboxTest, RESULT_KEYS, SANITIZED, main
+from harness import BINARY, SandboxTest, RESULT_KEYS, SANITIZED, SHELL, main
 
 
 def survivors(marker):
@@ -82,6 +84,30 @@ class Outcomes(SandboxTest):
         for mask, expected in ((0o022, "0022\n"), (0o027, "0027\n"), (0o077, "0077\n"), (0, "0022\n"), (0o002, "0022\n"),
                                (0o177, "0177\n"), (0o777, "0777\n")):
             self.assertEqual(self.run_shell("umask", preexec_fn=lambda: os.umask(mask))[1]["stdout"], expected, oct(mask))
+
+    def test_nor_is_a_file_that_is_made_for_it_ever_writable_by_others(self):
+        slot = {"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}}
+        policy = self.policy({"dash": dict(SHELL, operands=[slot])})
+        for mask, expected in ((0, 0o644), (0o077, 0o600)):
+            name = "new%o" % mask
+            self.run_json(policy, ["dash", "-c", "echo x > %s" % name, name], preexec_fn=lambda: os.umask(mask))
+            self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.ws, name)).st_mode), expected)
+
+    def test_a_request_of_many_links_takes_no_layer_away(self):
+        chains, length = 1100, 5
+        for i in range(chains):
+            self.write("ws/%d_%d" % (i, length), "x")
+            for j in range(length):
+                os.symlink("./" * 90 + "%d_%d" % (i, j + 1), os.path.join(self.ws, "%d_%d" % (i, j)))
+        slot = {"name": "f", "type": {"path": "read", "within": ["${start_dir}"]}, "count": [0, 2000]}
+        policy = self.policy({"true": {"path": "/usr/bin/true", "operands": [slot]}})
+        for many, ran in ((400, True), (chains, False)):
+            _, result = self.run_json(policy, ["true"] + ["%d_0" % i for i in range(many)])
+            if ran:
+                self.assertEqual(result["sandbox"]["layers"]["mount_namespace"]["status"], "enforced", result)
+            else:
+                self.assertEqual((result["outcome"]["type"], result["error"]["step"], result["error"]["errno"]), ("failed", "mount_entry", errno.ENOSPC), result)
+                self.assertIn("ask for fewer", result["error"]["hint"])
 
     def test_standard_input_that_is_a_directory_is_an_error_and_where_nothing_is_to_be_read_it_is_empty(self):
         node = {"stdin": "text", "sandbox": {"exec": ["/usr/bin/cat"]}}

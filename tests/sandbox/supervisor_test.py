@@ -1,10 +1,12 @@
 """What safe-exec does with its own descriptors: enough for its grants, none too many for the command, and a reader that may go."""
+import errno
 import json
 import os
 import resource
 import signal
 import time
 
+import outer
 from harness import BINARY, SandboxTest, SHELL, main
 
 
@@ -107,6 +109,57 @@ class Supervisor(SandboxTest):
                 self.assertEqual((status["status"], result["outcome"]["type"]), ("partial", "timed_out"))
             else:
                 self.assertEqual((process.returncode, result["error"]["code"]), (125, "launch_failed"))
+
+    def test_a_terminal_that_nobody_reads_is_given_up(self):
+        policy = self.policy({"dash": dict(SHELL, stdout_bytes=1 << 20)})
+        waiting = []
+        for size in (50000, 150001, 200002):
+            master, slave = os.openpty()
+            self.addCleanup(os.close, master)
+            waiting.append(self.popen(["run", "--policy", policy, "--", "dash", "-c", "printf %%0%dd 0" % size], stdout=slave))
+            os.close(slave)
+        for process in waiting:
+            self.assertEqual(process.wait(40), 125)
+            process.stderr.close()
+
+    def test_a_terminal_is_told_all_that_is_read(self):
+        policy = self.policy({"dash": dict(SHELL, stdout_bytes=1 << 20)})
+        master, slave = os.openpty()
+        process = self.popen(["run", "--policy", policy, "--output", "pretty", "--", "dash", "-c", "printf %0150000d 0"], stdout=slave)
+        os.close(slave)
+        told = b""
+        try:
+            while more := os.read(master, 1000):
+                told += more
+        except OSError:  # EIO: nobody has it open any more
+            pass
+        os.close(master)
+        self.assertEqual((process.wait(40), len(json.loads(told)["stdout"])), (0, 150000))
+        process.stderr.close()
+
+    def test_an_answer_that_is_larger_than_the_callers_files_may_be_is_one_that_cannot_be_written(self):
+        with open(os.path.join(self.dir, "answer"), "wb") as f:
+            status, _, _ = self.call(["run", "--policy", self.policy({"dash": SHELL}), "--", "dash", "-c", "echo x"], stdout=f,
+                                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY)))
+        self.assertEqual(status, 125)
+
+    def test_a_closed_standard_input_is_empty_whatever_the_soft_limit(self):
+        def closed():
+            os.close(0)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        policy = self.policy({"dash": dict(SHELL, stdin="text")})
+        status, out, _ = self.call(["run", "--policy", policy, "--stdin", "-", "--", "dash", "-c", "while read x; do echo $x; done"], preexec_fn=closed)
+        self.assertEqual((status, json.loads(out)["stdout"]), (0, ""), out)
+
+    def test_a_descriptor_above_the_limit_is_closed_without_close_range_too(self):
+        def high():
+            top = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1
+            os.dup2(os.open(self.dir, os.O_RDONLY), min(top, 100000), inheritable=True)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+            outer.refuse({"close_range": errno.EPERM})
+        script = "for i in /proc/self/fd/*; do echo ${i##*/}; done"
+        _, result = self.run_shell(script, node={"sandbox": {"proc": "own"}}, preexec_fn=high, close_fds=False)
+        self.assertLessEqual({int(one) for one in result["stdout"].split()}, set(range(10)), result)  # of those it opens itself
 
     def test_a_reader_that_goes_away_ends_the_run(self):
         marker = "reader-gone-%d" % os.getpid()
