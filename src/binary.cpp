@@ -207,6 +207,7 @@ PathResult<Binary> identify_binary(const Command& command, std::string_view as_n
   }
   Binary binary;
   binary.path = *found;
+  binary.trusted = command.trust == Trust::root;
   binary.fd = std::move(checked->fd);
   const std::string_view start(head.data(), static_cast<std::size_t>(got));
   if (start.substr(0, 2) == "#!") {

@@ -121,7 +121,7 @@ void run_mount(const ChildPlan& plan, Run& run, size_t item) {
       bind(plan, run, op, item);
       break;
     case MountOp::read_only:
-      must(plan, set_attributes(AT_FDCWD, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, true), Step::mount_read_only, item);
+      must(plan, set_attributes(AT_FDCWD, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | op.attributes, 0, true), Step::mount_read_only, item);
       break;
     case MountOp::writable: {
       const long fd = must(plan, open_beneath(op.target, 0), Step::mount_tmp, item);

@@ -403,6 +403,7 @@ struct Grant {
   bool executable = false;  // may be executed
   bool stat_only = false;   // reached by name, no content
   bool data = false;        // granted through a variable, and no exec: never mapped as code
+  bool trusted = false;     // exec: only root has put it there, so that its headers may say what else it needs
   PathAccess access = PathAccess::read;  // stat without stat_only: a directory's names (READ_DIR), nothing in it
   Origin origin = Origin::operand;
   UniqueFd parent;  // create, replace: O_PATH on the parent directory
@@ -417,6 +418,7 @@ struct Binary {
   std::string interpreter;                     // script: what the #! line names, as the policy lists it
   UniqueFd interpreter_fd;
   std::vector<std::string> interpreter_args;   // script: the optional argument of the #! line
+  bool trusted = false;        // as Grant::trusted, of what is executed
   // Of what is executed, the program itself or its interpreter:
   std::string physical;        // absolute, where the walk from its path ended
   std::vector<Symlink> links;  // passed on that way

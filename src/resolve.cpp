@@ -420,11 +420,17 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   const bool special = (S_ISSOCK(mode) && access != PathAccess::read) || (S_ISCHR(mode) && root.variable.empty());
   if (!S_ISREG(mode) && !S_ISDIR(mode) && !(special && !executable)) return std::nullopt;
   Grant grant;
+  if (executable && S_ISDIR(mode) && root.variable.empty()) {  // who starts it chooses what a variable stands for
+    const bool roots_own = walk_trusted(opened.physical, Owners::root).has_value();
+    if (!roots_own && !walk_trusted(opened.physical, Owners::root_or_caller)) return std::nullopt;
+    grant.trusted = roots_own && trust_ == Trust::root && made_in(opened.physical) == nullptr;
+  }
   if (executable && S_ISREG(mode)) {
     auto checked = check_executable(opened.physical, trust_);
     if (!checked) note(checked.error().sys_errno);
     if (!checked || !same_inode(checked->status, opened.status) || made_in(checked->path) != nullptr) return std::nullopt;
     grant.fd = std::move(checked->fd);
+    grant.trusted = trust_ == Trust::root;
   } else {
     grant.fd = UniqueFd(::fcntl(opened.fd.get(), F_DUPFD_CLOEXEC, 3));
     if (!grant.fd) note(errno);

@@ -113,12 +113,16 @@ class Mapping {
   std::size_t size_ = 0;
 };
 
+// Who says what the headers of a program say. What one says that anybody may have written, the requester too, opens nothing but what
+// every program of the system finds: its libraries, by their names.
+enum class Says : std::uint8_t { root, named, anybody };  // named: the policy names the program, which need not be root's
+
 class Closure {
  public:
-  explicit Closure(std::vector<Grant>& grants) : grants_(grants) {}
+  Closure(const Plan& plan, std::vector<Grant>& grants) : plan_(plan), grants_(grants) {}
 
   // The closure of one program, whose file is granted elsewhere. physical: for $ORIGIN.
-  Expected<void> add_program(int readable, const std::string& physical) {
+  Expected<void> add_program(int readable, const std::string& physical, Says says) {
     auto object = elf::read_object(readable);
     if (!object) return tl::unexpected(failed(physical + " cannot be started: " + object.error()));
     // A program of another machine needs a loader that this host may not even have; 32 bits would be refused anyway,
@@ -127,6 +131,9 @@ class Closure {
       return tl::unexpected(failed(physical + " is built for another machine"));
     }
     if (object->interpreter.empty()) return {};  // static
+    if (says != Says::root && !is_loader(object->interpreter)) {
+      return tl::unexpected(failed(physical + " is not root's and asks for " + object->interpreter + ": list that in sandbox.exec"));
+    }
     if (names_.find(object->interpreter) == names_.end()) {
       auto loader = add_file(object->interpreter, true);
       if (!loader) {
@@ -137,7 +144,7 @@ class Closure {
     found_by_name_.insert(object->interpreter.substr(object->interpreter.rfind('/') + 1));
     add_cache();
     if (!identity_) identity_ = object->identity;
-    waiting_.push_back({*std::move(object), directory_of(physical), {}});
+    waiting_.push_back({*std::move(object), directory_of(physical), {}, says});
     add_waiting();
     return {};
   }
@@ -210,7 +217,20 @@ class Closure {
     elf::Object object{};
     std::string origin{};                   // its directory
     std::vector<std::string> inherited{};   // DT_RPATH of what loaded it
+    Says says = Says::root;
   };
+
+  // One of the system's, or what the policy itself lets be executed.
+  [[nodiscard]] bool is_loader(const std::string& name) const {
+    if (std::ranges::find(kLoaders, name) != std::end(kLoaders)) return true;
+    return std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
+      return grant.executable && !grant.directory && (grant.path == name || grant.given == name);
+    });
+  }
+
+  [[nodiscard]] bool is_denied(const std::string& path) const {
+    return std::ranges::any_of(plan_.deny_globs, [&](const std::string& glob) { return glob_matches(glob, path); });
+  }
 
   // A breadth-first walk, as the loader's own.
   void add_waiting() {
@@ -240,6 +260,7 @@ class Closure {
   }
 
   void add_library(const std::string& name, const Loaded& user) {
+    if (user.says == Says::anybody) return add_by_name(name, user, user.inherited);
     std::vector<std::string> rpath = user.inherited;
     // ld.so(8): DT_RPATH counts only without DT_RUNPATH, and for what is loaded further on as well.
     if (user.object.runpath.empty()) {
@@ -251,28 +272,35 @@ class Closure {
     // Without a search path of its own the answer is the same for every user of the library.
     if (!searched && !found_by_name_.insert(name).second) return;
     if (name.find('/') != std::string::npos) {
-      if (is_absolute(name)) (void)try_library(name, user, rpath);
+      if (is_absolute(name)) (void)try_library(name, user, rpath, user.says);
       return;
     }
     for (const std::vector<std::string>& list : {rpath, own}) {
       for (const std::string& directory : list) {
-        if (try_library(child_path(directory, name), user, rpath)) return;
+        if (try_library(child_path(directory, name), user, rpath, user.says)) return;
       }
     }
+    add_by_name(name, user, rpath);
+  }
+
+  // Where every program finds it; what is there is root's.
+  void add_by_name(const std::string& name, const Loaded& user, const std::vector<std::string>& rpath) {
+    if (name.find('/') != std::string::npos) return;
     bool found = false;  // several: of the same name, for different processors (glibc-hwcaps)
-    for (const std::string& path : elf::cached_paths(cache_->bytes(), name)) found |= try_library(path, user, rpath);
+    for (const std::string& path : elf::cached_paths(cache_->bytes(), name)) found |= try_library(path, user, rpath, Says::root);
     for (const std::string_view directory : kDefaultDirectories) {
       if (found) return;
-      found = try_library(child_path(directory, name), user, rpath);
+      found = try_library(child_path(directory, name), user, rpath, Says::root);
     }
   }
 
   // Whether the loader would take this file: there, trusted, and of the user's machine.
-  bool try_library(const std::string& path, const Loaded& user, const std::vector<std::string>& rpath) {
+  bool try_library(const std::string& path, const Loaded& user, const std::vector<std::string>& rpath, Says says) {
     if (names_.find(path) != names_.end()) return true;
     auto walked = walks_.walk(path, Owners::root_or_caller, Contents::read);
     if (!walked) miss(walked.error().sys_errno);
     if (!walked || !S_ISREG(walked->status.st_mode)) return false;
+    if (says != Says::root && (is_denied(walked->path) || is_denied(path))) return false;
     const UniqueFd readable = take_contents(*walked);
     if (!readable) miss(errno);
     if (!readable) return false;
@@ -282,10 +310,11 @@ class Closure {
     names_.insert(path);
     ++libraries_;
     grant(*std::move(walked), path, false, Origin::runtime);
-    waiting_.push_back({*std::move(object), origin, rpath});
+    waiting_.push_back({*std::move(object), origin, rpath, says});
     return true;
   }
 
+  const Plan& plan_;
   std::vector<Grant>& grants_;
   TrustedWalks walks_;
   std::optional<Mapping> cache_;
@@ -328,7 +357,7 @@ Expected<void> add_executed(const Binary& binary, std::vector<Grant>& grants) {
 }
 
 // Programs directly in a directory of exec. What cannot be read or is no program needs no closure.
-void add_directory(Closure& closure, int directory, const std::string& path) {
+void add_directory(Closure& closure, int directory, const std::string& path, bool trusted) {
   UniqueFd fd = reopen(directory, O_RDONLY | O_DIRECTORY);
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fd ? ::fdopendir(fd.get()) : nullptr, &::closedir);
   if (!stream) return closure.miss(errno);
@@ -345,7 +374,8 @@ void add_directory(Closure& closure, int directory, const std::string& path) {
     if (!checked || ::fstat(checked.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     if ((status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0) continue;
     const UniqueFd readable = reopen(checked.get(), O_RDONLY);
-    if (readable) (void)closure.add_program(readable.get(), child_path(path, entry->d_name));
+    const bool roots_own = trusted && status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    if (readable) (void)closure.add_program(readable.get(), child_path(path, entry->d_name), roots_own ? Says::root : Says::anybody);
     else closure.miss(errno);
   }
 }
@@ -391,26 +421,26 @@ void add_device(Closure& closure, std::vector<Grant>& grants, const char* name, 
 
 Expected<void> add_runtime(Plan& plan) {
   std::vector<Grant> added;
-  Closure closure(added);
+  Closure closure(plan, added);
   const Binary& binary = plan.binary;
   if (binary.script) {
     if (auto done = add_script(binary, added); !done) return done;
   }
   if (auto done = add_executed(binary, added); !done) return done;
-  if (auto done = closure.add_program(binary.readable.get(), binary.physical); !done) return done;
+  if (auto done = closure.add_program(binary.readable.get(), binary.physical, binary.trusted ? Says::root : Says::named); !done) return done;
   std::optional<bool> all_granted;
   for (const Grant& grant : plan.grants) {
     if (!grant.executable || !grant.fd) continue;
     if (grant.directory && is_granted(plan, grant.path)) {
       if (!all_granted) all_granted = grants_libraries(plan, closure);
       if (*all_granted) closure.add_loaders();
-      else add_directory(closure, grant.fd.get(), grant.path);
+      else add_directory(closure, grant.fd.get(), grant.path, grant.trusted);
     } else if (grant.directory) {
-      add_directory(closure, grant.fd.get(), grant.path);
+      add_directory(closure, grant.fd.get(), grant.path, grant.trusted);
     } else if (const UniqueFd readable = reopen(grant.fd.get(), O_RDONLY); readable) {
       // A helper may be a script, whose interpreter stands in exec by itself.
       if (elf::read_identity(readable.get()).word == 0) continue;
-      if (auto done = closure.add_program(readable.get(), grant.path); !done) return done;
+      if (auto done = closure.add_program(readable.get(), grant.path, grant.trusted ? Says::root : Says::named); !done) return done;
     }
   }
   for (const Bundle bundle : plan.bundles) closure.add_bundle(bundle);

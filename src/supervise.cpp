@@ -23,6 +23,7 @@
 #include "confine/seccomp.h"
 #include "diagnose.h"
 #include "launch.h"
+#include "resolve.h"
 #include "watch.h"
 
 namespace safe_exec {
@@ -241,13 +242,14 @@ Error step_error(const Launch& launch, const Message& message) {
 // ---- what was enforced
 
 // What read_only names and the command could make all the same; empty: nothing.
-std::string unkept(const Launch& launch) {
+std::string unkept(const Plan& plan, const Launch& launch) {
   const std::string& name = launch.root.creatable;
-  return name.empty() || !launch.ruleset.fixed.empty() ? "" : name + " (read_only) does not exist and could be created";
+  const bool kept = !launch.ruleset.fixed.empty() && !in_own_tmp(plan, name);
+  return name.empty() || kept ? "" : name + " (read_only) does not exist and could be created";
 }
 
 LayerStatus namespace_status(const Attempts& attempts, const Launch& launch, const Plan& plan, Layer layer) {
-  if (layer == Layer::mount_namespace && !unkept(launch).empty()) return {layer, LayerState::partial, unkept(launch), 0};
+  if (layer == Layer::mount_namespace && !unkept(plan, launch).empty()) return {layer, LayerState::partial, unkept(plan, launch), 0};
   if (attempts.holds(layer)) return {layer, LayerState::enforced, "", 0};
   const bool signals = layer == Layer::pid_namespace && launch.fallback.signals;
   const std::string refused = signals ? "signals to other processes are refused, the command's own among them" : "";
@@ -275,6 +277,7 @@ LayerStatus landlock_status(const Attempts& attempts, const Launch& launch, cons
   std::string detail = landlock::missing_in(launch.ruleset.abi);
   if (!launch.ruleset.unfixed.empty()) detail += (detail.empty() ? "" : "; ") + launch.ruleset.unfixed;
   for (const std::string& directory : launch.ruleset.fixed) {
+    if (in_own_tmp(plan, directory)) continue;
     detail += (detail.empty() ? "" : "; ") + directory + " holds what is read_only: nothing in it can be created, removed or renamed";
   }
   return {Layer::landlock, LayerState::enforced, std::move(detail), launch.ruleset.abi};
@@ -453,8 +456,8 @@ Expected<void> demands_met(const Plan& plan, const Launch& launch) {
     return tl::unexpected(std::move(error));
   };
   if (plan.demanded.contains(Layer::limits) && launch.limits.partial) return part(Layer::limits, launch.limits.detail);
-  if (plan.demanded.contains(Layer::mount_namespace) && !unkept(launch).empty()) {
-    return part(Layer::mount_namespace, unkept(launch));
+  if (plan.demanded.contains(Layer::mount_namespace) && !unkept(plan, launch).empty()) {
+    return part(Layer::mount_namespace, unkept(plan, launch));
   }
   if (plan.demanded.contains(Layer::tree_kill) && !launch.wanted.namespaces.pid && !killed_by_cgroup(launch)) {
     return part(Layer::tree_kill, "without a pid namespace it is a sweep");

@@ -39,6 +39,7 @@ struct Bind {
   Level level = Level::read;
   UniqueFd own;  // when nobody else holds the descriptor
   bool held = false;  // for its own sake: a mount point cannot be renamed
+  bool device = false;  // in a whole root, in which none can be opened
 };
 
 struct Entry {
@@ -211,10 +212,17 @@ class RootPlanner {
     }
   }
 
+  static bool is_device(int fd) {
+    struct stat found {};
+    return ::fstat(fd, &found) == 0 && S_ISCHR(found.st_mode);
+  }
+
   void drop_covered() {
     for (auto it = binds_.begin(); it != binds_.end();) {
       const Bind* above = cover(it->first);
-      const bool needed = above == nullptr || it->second.executed || it->second.held || it->second.level > above->level;
+      Bind& bind = it->second;
+      bind.device = above == &host_root_ && !bind.directory && is_device(bind.fd);  // the whole root shows none
+      const bool needed = above == nullptr || bind.executed || bind.held || bind.device || bind.level > above->level;
       it = needed ? std::next(it) : binds_.erase(it);
     }
   }
@@ -322,7 +330,8 @@ class RootPlanner {
     op.executed = bind.executed;
     op.beneath = cover(path) != nullptr || in_own_tmp(plan_, path);
     const bool written = bind.level == Level::write;
-    if (written) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    if (bind.device) op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    else if (written) op.attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     else if (bind.directory) op.attributes = MOUNT_ATTR_NODEV;  // the rest is set for all of them at once
     // What can be written, what the requester names, and what a variable named is never mapped as code either.
     if ((written || bind.data) && !holds_code(path, written)) op.attributes |= MOUNT_ATTR_NOEXEC;
@@ -396,14 +405,15 @@ class RootPlanner {
     plan_cwd();
     emit_entries();
     for (const auto& [path, bind] : binds_) {
-      if (bind.level == Level::read) emit_bind(path, bind);
+      if (bind.level == Level::read && !bind.device) emit_bind(path, bind);
     }
     MountOp read_only{};
     read_only.kind = MountOp::read_only;
+    if (root_.whole_root) read_only.attributes = MOUNT_ATTR_NODEV;  // terminals, disks: what of /dev is granted is bound below
     root_.ops.push_back(read_only);
     emit_tmp(MountOp::writable);  // was made read-only with the rest
     for (const auto& [path, bind] : binds_) {
-      if (bind.level != Level::read) emit_bind(path, bind);
+      if (bind.level != Level::read || bind.device) emit_bind(path, bind);
     }
     emit_read_only();
     if (own_proc_) {
@@ -415,7 +425,12 @@ class RootPlanner {
       root_.ops.push_back(proc);
     }
     if (shows_proc_) emit_covers();
+    if (root_.whole_root && plan_.proc == Proc::none && !grants_in_proc()) emit_cover("proc", true);  // it is no part of what "/" grants
     emit_denied();
+  }
+
+  [[nodiscard]] bool grants_in_proc() const {
+    return ::access("/proc", F_OK) != 0 || std::ranges::any_of(plan_.grants, [](const Grant& grant) { return is_within(grant.path, "/proc"); });
   }
 
   // Over the writable binds, each with the directories that lead to it: a mount point can be neither renamed nor removed,
