@@ -67,6 +67,13 @@ class Arguments(SandboxTest):
             self.assertEqual((status, result["denied"]["code"]), (126, code), token)
             self.assertNotIn("\x1b", json.dumps(result["denied"], ensure_ascii=False))
 
+    def test_a_value_that_is_too_long_to_be_shown_is_shown_as_cut(self):
+        policy = self.policy({"true": {"path": "/usr/bin/true"}})
+        for token in ("-" + "x" * 3000, "x" * 3000):
+            denied = self.run_json(policy, ["true", token])[1]["denied"]
+            self.assertTrue(denied["value"].endswith("..."), denied)
+            self.assertLess(len(denied["value"]), 1000)
+
     def test_shell_syntax_is_only_text(self):
         policy = self.policy({"echo": {"path": "/usr/bin/echo", "operands": [{"name": "t", "type": {"regex": "[a-z./-]+"}, "count": [0, 3]}]}})
         for token in ("$(id)", "`id`", "a;id", "a|id", "a&&id", ">x", "*", "~"):

@@ -90,6 +90,20 @@ class Files(SandboxTest):
         self.assertEqual(result["stdout"], "GOT plain\n", result)
         self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced")
 
+    def test_a_name_that_is_denied_is_denied_wherever_it_leads(self):
+        for name in ("plain", "real/f"):
+            self.write("ws/" + name, "content\n")
+        os.symlink("plain", os.path.join(self.ws, ".env"))
+        os.symlink("real", os.path.join(self.ws, ".ssh"))
+        cat = {"path": "/usr/bin/cat", "cwd": ["${start_dir}"], "operands": [{"name": "f", "type": {"path": "read", "within": ["${start_dir}"]}}]}
+        policy = self.policy({"cat": cat}, defaults={"deny_paths": ["**/.env", "**/.ssh/**", "**/.ssh"]})
+        for name, options in ((".env", ()), (".ssh/f", ()), ("f", ("--cwd", ".ssh"))):
+            status, result = self.run_json(policy, ["cat", name], *options)
+            self.assertEqual((status, result["denied"] and result["denied"]["code"]), (126, "path_denied"), (name, options, result))
+        for name, options in (("plain", ()), ("real/f", ()), ("f", ("--cwd", "real"))):
+            status, result = self.run_json(policy, ["cat", name], *options)
+            self.assertEqual((status, result["stdout"]), (0, "content\n"), (name, options, result))
+
     def test_symlinks_out_of_the_root_are_denied(self):
         self.write("secret.txt", "no\n")
         os.symlink("../secret.txt", os.path.join(self.ws, "out"))

@@ -54,6 +54,27 @@ class Refused(unittest.TestCase):
                                             env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))  # who looks for leaks waits for a thread by wait4
                     self.assertEqual(doctor.returncode, 1, (name, doctor.stdout))
 
+    def test_what_was_done_by_its_result_alone_is_not_believed(self):
+        if not ROOT:  # has nothing to lose, and cannot be kept from what a filter takes
+            return
+        for name, step in (("capset", "capabilities"), ("no_new_privs", "no_new_privs")):
+            with self.subTest(name=name):
+                attempts, result = world.in_safe_exec(BINARY, self.world, lambda: outer.refuse({name: 0}))
+                self.assertEqual((attempts, result["error"] and result["error"]["step"]), ({}, step), result["sandbox"])
+                self.assertEqual(result["error"]["code"], "sandbox_unavailable")
+
+    def test_what_could_not_be_ended_is_not_started(self):
+        for name, layers, step in (("subreaper", NAMESPACES, "subreaper"), ("kill", NAMESPACES, "subreaper"), ("faccessat", NAMESPACES, "subreaper"),
+                                   ("death signal", {}, "parent_check")):
+            with self.subTest(name=name):
+                attempts, result = world.in_safe_exec(BINARY, self.world, lambda: outer.refuse({name: errno.EPERM}), layers=layers)
+                self.assertEqual((attempts, result["error"] and result["error"]["step"]), ({}, step), result["sandbox"])
+                self.assertEqual(result["error"]["code"], "sandbox_unavailable")
+
+    def test_what_a_kernel_does_not_mend_is_said(self):
+        _, result = world.in_safe_exec(BINARY, self.world, lambda: outer.refuse({"errata": errno.EOPNOTSUPP}), write=["${start_dir}"])
+        self.assertIn("erratum 3 is not fixed", result["sandbox"]["layers"]["landlock"].get("detail", ""), result["sandbox"])
+
     def test_what_may_be_a_fault_of_the_moment_takes_no_layer_away(self):
         refusals = {("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"): (errno.ENOMEM, errno.EMFILE, errno.ENFILE),
                     ("open_tree", "mkdirat", "symlinkat", "mknodat", "fsconfig"): (errno.ENOMEM, errno.EMFILE),
@@ -97,21 +118,29 @@ class Refused(unittest.TestCase):
             else:
                 self.assertRegex(doctor.stdout, r"(?s)sandbox_unavailable.*what would be left.*seccomp  .*not_enforced.*unhealthy")
 
-    def test_an_output_file_is_made_by_its_name_where_that_is_the_only_way(self):
+    def write_new(self, refusals):
+        """Two files that are made for the command, which writes both."""
         policy = os.path.join(self.world.dir, "create.json")
         slot = {"name": "f", "type": {"path": "create", "within": ["${start_dir}"]}, "count": [1, 3]}
         with open(policy, "w") as f:
             json.dump({"version": 1, "name": "create", "commands": {"tee": {"path": "/usr/bin/tee", "operands": [slot], "stdin": "text"}}}, f)
         request = json.dumps({"argv": ["tee", "new", "./new", "other"], "stdin": "text"}).encode()
+        run = subprocess.run([BINARY, "run", "--policy", policy, "--request", "-"], cwd=self.world.ws, env=world.environment(), input=request,
+                             stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse(refusals), timeout=60)
+        self.assertEqual(json.loads(run.stdout)["outcome"], {"type": "exited", "exit_code": 0}, run.stdout)
+        for name in ("new", "other"):
+            path = os.path.join(self.world.ws, name)
+            with open(path) as f:
+                self.assertEqual(f.read(), "text", refusals)
+            os.unlink(path)
+
+    def test_an_output_file_is_made_by_its_name_where_that_is_the_only_way(self):
         for refusals in ({}, {"linkat": errno.ENOSYS}, {"linkat": errno.EPERM}):
-            run = subprocess.run([BINARY, "run", "--policy", policy, "--request", "-"], cwd=self.world.ws, env=world.environment(), input=request,
-                                 stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse(refusals), timeout=60)
-            self.assertEqual(json.loads(run.stdout)["outcome"], {"type": "exited", "exit_code": 0}, run.stdout)
-            for name in ("new", "other"):
-                path = os.path.join(self.world.ws, name)
-                with open(path) as f:
-                    self.assertEqual(f.read(), "text")
-                os.unlink(path)
+            self.write_new(refusals)
+
+    def test_an_output_file_stays_for_the_next_attempt_to_start(self):
+        for name in ("mount", "move_mount", "landlock_restrict_self", "landlock_add_rule"):
+            self.write_new({name: errno.EPERM})
 
     def run_true(self, before, layers, refusals=None):
         """The result of true(1) under the limits that are default, after other words of the command line."""
@@ -139,6 +168,22 @@ class Refused(unittest.TestCase):
                 self.assertEqual(result["error"]["code"], "sandbox_unavailable", result)
         result = self.run_true([], {"limits": "require"})
         self.assertTrue(result["success"] or "cgroup" in result["error"]["hint"], result)
+
+    def test_processes_that_cannot_be_limited_are_told_or_refused(self):
+        if not ROOT:  # whom the kernel counts by himself
+            return
+        fixed = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$@\""
+        before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", fixed, "sh"]
+        result = self.run_true(before, {})
+        self.assertEqual((result["success"], result["sandbox"]["layers"]["limits"]["status"]), (True, "partial"), result)
+        result = self.run_true(before, {"limits": "require"})
+        self.assertEqual((result["error"] or {}).get("code"), "sandbox_unavailable", result)
+
+    def test_a_namespace_that_is_required_and_cannot_be_had_without_another_is_an_error(self):
+        ordinary = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"] if ROOT else []
+        result = self.run_true(ordinary, {"user_namespace": "off", "pid_namespace": "require"})
+        self.assertEqual((result["error"] or {}).get("code"), "sandbox_unavailable", result)
+        self.assertIn("pid_namespace is required", result["error"]["message"])
 
     def test_who_would_be_swept_by_another_namespace_s_numbers_is_not_started(self):
         if ROOT:

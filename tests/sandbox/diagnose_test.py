@@ -199,6 +199,28 @@ class Diagnose(SandboxTest):
         self.assertIn(("file_permissions", "openat", path, "EACCES"), found)
         os.chmod(os.path.dirname(path), 0o755)
 
+    def test_whom_a_group_would_let_in_is_kept_out_by_a_layer(self):
+        if os.getuid() != 0:  # nobody else gives a file to a group that is not his own
+            return
+        shared = self.write("ws/shared", "text\n", 0o640)
+        os.chown(shared, 0, 54321)
+
+        def a_member():
+            os.setgroups([54321])
+            os.setresgid(12345, 12345, 12345)
+            os.setresuid(12345, 12345, 12345)
+        node = {"repeatable": True, "sandbox": {"exec": HELPERS, "layers": NO_NAMESPACES}}
+        _, result = self.run_shell("cat " + shared, "--diagnose", node=node, preexec_fn=a_member)
+        self.assertIn(("landlock", shared, "EACCES"), [(one["layer"], one["path"], one["errno"]) for one in result["sandbox"]["blocked"]], result)
+
+    def test_a_file_system_that_is_read_only_for_all_is_not_blamed_on_a_layer(self):
+        if os.getuid() != 0:
+            return
+        os.mkdir(self.ws + "/mounted")
+        policy = self.policy({"dash": dict(SHELL, repeatable=True, sandbox={"write": [self.ws]})})
+        result = self.run_mounted("mount -t tmpfs -o ro tmpfs %s/mounted" % self.ws, policy, ["dash", "-c", "echo x > mounted/file"], "--diagnose")
+        self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("kernel", "EROFS")], result)
+
     def test_what_is_not_there_without_a_sandbox_either_is_no_refusal(self):
         for name in ("ws/nothere", "nothere", "ws/file/below"):
             result = self.run_it("cat " + os.path.join(self.dir, name), "--diagnose")

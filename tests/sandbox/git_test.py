@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from harness import SandboxTest, main
+from harness import SOURCE, SandboxTest, main
 
 GIT = {
     "path": "/usr/bin/git", "syntax": "git",
@@ -93,6 +93,21 @@ class HostileRepository(SandboxTest):
                            (["git", "diff", "--", ":(exclude)a.txt"], "operand_invalid")):
             status, result = self.run_json(policy, argv)
             self.assertEqual((status, result["denied"] and result["denied"]["code"]), (126, code), argv)
+
+
+class Denied(SandboxTest):
+    def test_what_is_denied_is_denied_in_the_history_of_another_name(self):
+        """A pathspec is a name, whatever is there now: here a link to what may be read."""
+        self.write("ws/.env", "hunter2\n")
+        self.write("ws/plain", "plain\n")
+        who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        for arguments in (("init", "-q"), ("add", ".env"), (*who, "commit", "-qm", "first")):
+            subprocess.run(["git", *arguments], cwd=self.ws, check=True, capture_output=True, env={"PATH": "/usr/bin:/bin", "HOME": self.dir, "GIT_CONFIG_NOSYSTEM": "1"})
+        os.unlink(os.path.join(self.ws, ".env"))
+        os.symlink("plain", os.path.join(self.ws, ".env"))
+        for words in (["log", "-p"], ["log"], ["show", "HEAD"], ["diff", "HEAD"]):
+            _, result = self.run_json(os.path.join(SOURCE, "policy/readonly"), ["git", *words, "--", ".env"])
+            self.assertEqual(result["denied"] and result["denied"]["code"], "path_denied", (words, result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What check --explain prints is what a program inside can reach, and no sibling of it; what the bundles are for works with
 them and does not without; one program is executed, or those that are named; and swapping what was checked reaches nothing."""
 import ctypes
+import errno
 import glob
 import json
 import os
@@ -292,6 +293,11 @@ class Covered(SandboxTest):
                 with open(os.path.join(self.ws, name)) as f:
                     self.assertEqual(f.read(), "hunter2\n", name)
             self.assertFalse({"hard", "out", "gone", "s"} & set(os.listdir(self.ws)), out)
+
+    def test_what_lies_over_what_is_denied_is_read_only(self):
+        self.plant()
+        script = "for f in .env sub/.ssh; do perl -e 'chmod((stat($ARGV[0]))[2] & 07777, $ARGV[0]) and print qq(changed\\n) or print $! + 0, qq(\\n)' $f; done"
+        self.assertEqual(self.sh(script, {}, None), "%d\n" % errno.EROFS * 2)  # to the mode that it has
 
     def test_without_mounts_it_is_granted_around(self):
         for user in (None, become_user) if os.getuid() == 0 else (None,):

@@ -82,6 +82,13 @@ class SandboxTest(unittest.TestCase):
         self.assertEqual(list(result), RESULT_KEYS)
         return status, result
 
+    def run_mounted(self, mount, policy, argv, *options):
+        """The result where a line of the shell has mounted something, for this run alone. Root's to do."""
+        before = ["--mount", "--propagation", "private", "sh", "-ec", mount + '; exec "$@"', "sh"]
+        _, out, err = self.call([*before, BINARY, "run", "--policy", policy, *options, "--", *argv], executable="/usr/bin/unshare")
+        self.assertEqual(out.count(b"\n"), 1, (out, err))
+        return json.loads(out)
+
     def run_shell(self, script, *options, node=None, **popen):
         """A dash script under a policy that allows any script, with the node's keys changed as told."""
         command = dict(SHELL, **(node or {}))

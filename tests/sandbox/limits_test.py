@@ -130,6 +130,25 @@ class Bombs(SandboxTest):
                                                    sandbox={"exec": PERL, "read": ["/usr"]})
             self.assertEqual((status, outcome), (124, {"type": "limit_exceeded", "resource": "memory"}), result)
 
+    def test_pages_of_a_file_are_no_memory_that_was_taken(self):
+        with open(os.path.join(self.ws, "large"), "wb") as f:
+            f.truncate(280 << 20)
+        script = "import mmap, sys, time; f = open('large', 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); sum(m[i] for i in range(0, len(m), 4096)); time.sleep(.5); sys.exit(3)"
+        for layers in self.modes:
+            _, outcome, result = self.outcome("/usr/bin/python3", ["-c", script], {"memory_mib": 256}, layers, sandbox={"read": ["/usr", self.ws]})
+            self.assertEqual(outcome, {"type": "exited", "exit_code": 3}, result)
+
+    def test_threads_are_counted_like_processes(self):
+        script = "import threading, time\nfor i in range(400): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\ntime.sleep(3); print('all')"
+        for layers in self.modes:
+            status, result = self.bomb("/usr/bin/python3", ["-c", script], {"processes": 50, "data_mib": 0}, layers, sandbox={"read": ["/usr"]})
+            self.assertNotIn("all", result["stdout"], result)
+            self.assertTrue(result["outcome"] == {"type": "limit_exceeded", "resource": "processes"} or "can't start new thread" in result["stderr"], result)
+
+    def test_processor_time_is_over_though_its_signal_is_ignored(self):
+        _, outcome, result = self.outcome("/usr/bin/perl", ["-e", "$SIG{XCPU} = 'IGNORE'; 1 while 1"], {"cpu_s": 1}, {})
+        self.assertEqual(outcome, {"type": "timed_out", "limit": "cpu", "limit_ms": 1000}, result)
+
     def test_a_failure_with_memory_to_spare_stays_the_commands_own(self):
         for layers in self.modes:
             _, outcome, result = self.outcome("/usr/bin/perl", ["-e", "$x = 'x' x 20000000; exit 3"], {"memory_mib": 256}, layers)

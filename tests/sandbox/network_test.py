@@ -90,6 +90,7 @@ class Network(SandboxTest):
         found, result = self.attempt(["tcp:%d" % self.port], lambda: outer.refuse({"landlock_create_ruleset": errno.ENOSYS}),
                                      network={"connect_tcp": [self.port]})
         self.assertEqual(set(found.values()), {EPERM})
+        self.assertIn("TCP is refused", result["sandbox"]["layers"]["seccomp"].get("detail", ""))
 
     def test_host_opens_the_internet_families_only(self):
         found, _ = self.attempt(self.all_words() + ["unix:/run/x"], network="host")
@@ -215,6 +216,18 @@ class Network(SandboxTest):
         # Without a minimal root every socket of the host would be in reach: none is.
         found, result = self.attempt(words, unix_sockets=[paths[0]], layers=NO_NAMESPACES)
         self.assertEqual(set(found.values()), {EPERM})
+
+    def test_a_granted_socket_is_reached_where_landlock_fails_late(self):
+        path = os.path.join(self.dir, "granted")
+        self.listen(socket.AF_UNIX, path)
+        found, _ = self.attempt(["unix:" + path, "tcp:%d" % self.port], lambda: outer.refuse({"landlock_restrict_self": errno.EPERM}), unix_sockets=[path])
+        self.assertEqual(found, {"unix:" + path: "ok", "tcp:%d" % self.port: EPERM})
+
+    def test_what_is_named_as_a_socket_and_is_none_is_not_granted(self):
+        plain = self.write("ws/plain", "content\n")
+        for layers in ({}, {"landlock": "off"}):
+            _, result = self.run_shell("read x < plain && echo $x", node={"sandbox": {"unix_sockets": [plain], "layers": layers}})
+            self.assertEqual((result["outcome"]["type"], result["stdout"]), ("exited", ""), result)
 
     def test_a_granted_socket_opens_no_other_one(self):
         inner = {name: os.path.join(self.ws, name) for name in ("granted", "sibling", "deep/er/sibling", "shut/sibling", "left/sibling", "own/granted")}

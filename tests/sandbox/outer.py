@@ -19,7 +19,8 @@ BY_ARGUMENT = {"namespaces": ("clone", 0, 0x7E020000, True), "pidfd of clone": (
                "securebits": ("prctl", 0, 28, False), "subreaper": ("prctl", 0, 36, False), "no_new_privs": ("prctl", 0, 38, False),
                "get no_new_privs": ("prctl", 0, 39, False), "mdwe": ("prctl", 0, 65, False), "ambient set": ("prctl", 0, 47, False),
                "set close-on-exec": ("fcntl", 1, 2, False), "set status flags": ("fcntl", 1, 4, False),
-               "duplicate": ("fcntl", 1, 1030, False), "enlarge a pipe": ("fcntl", 1, 1031, False)}
+               "duplicate": ("fcntl", 1, 1030, False), "enlarge a pipe": ("fcntl", 1, 1031, False),
+               "errata": ("landlock_create_ruleset", 2, 2, False)}
 
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000

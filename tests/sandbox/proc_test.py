@@ -4,6 +4,7 @@ import stat
 import subprocess
 
 from harness import SHELL, SandboxTest, main
+from probe_test import NAMESPACES
 
 SECRET = {"PATH": "/usr/bin:/bin", "TOKEN": "hunter2-of-a-neighbour"}
 PRINT = "while read -r line; do echo \"$line\"; done"
@@ -58,6 +59,22 @@ class Proc(SandboxTest):
         self.assertEqual(result["stdout"], "through\nwords\n", result)
 
 
+class Mounts(SandboxTest):
+    def test_what_is_mounted_is_no_way_to_devices_other_users_or_programs(self):
+        inner = os.path.join(self.ws, "d", "m")
+        os.makedirs(inner)
+        for access in ("write", "read"):
+            policy = self.policy({"dash": dict(SHELL, sandbox={access: ["${start_dir}/d"], "proc": "own"})})
+            argv = ["dash", "-c", PRINT + " < /proc/self/mountinfo"]
+            if os.getuid() == 0:
+                result = self.run_mounted("mount -t tmpfs -o exec,suid,dev tmpfs " + inner, policy, argv)
+            else:
+                result = self.run_json(policy, argv)[1]
+            options = {line.split()[4]: set(line.split()[5].split(",")) for line in result["stdout"].splitlines()}
+            for place in [os.path.dirname(inner)] + ([inner] if os.getuid() == 0 else []):
+                self.assertLessEqual({"nosuid", "nodev", "noexec"} | ({"ro"} if access == "read" else set()), options[place], result)
+
+
 class Devices(SandboxTest):
     def test_there_are_five_devices_of_the_right_kind_and_no_terminal(self):
         node = dict(SHELL, path="/usr/bin/perl", options={"-e": {"value": {"text": [1, 999]}, "spelling": "separate"}})
@@ -77,6 +94,16 @@ class Devices(SandboxTest):
         self.assertEqual(result["stdout"].splitlines()[:5], ["%s 1,%d %s" % (name, minor, device) for name, minor in
                                                             (("full", 7), ("null", 3), ("random", 8), ("urandom", 9), ("zero", 5))], result)
         self.assertNotIn("open ", result["stdout"])
+
+    def test_what_only_has_the_name_of_a_device_is_not_granted(self):
+        if os.getuid() != 0:
+            return
+        secret = self.write("secret", "hunter2\n", 0o666)
+        for layers in ({}, NAMESPACES, {"landlock": "off"}):
+            policy = self.policy({"dash": dict(SHELL, sandbox={"layers": layers})})
+            result = self.run_mounted("mount --bind %s /dev/zero" % secret, policy, ["dash", "-c", "read x < /dev/zero && echo $x; echo evil > /dev/zero"])
+            with open(secret) as f:
+                self.assertEqual((result["stdout"], f.read()), ("", "hunter2\n"), (layers, result))
 
     def test_no_device_is_changed(self):
         before = [os.stat("/dev/" + name).st_mode for name in ("null", "zero")]

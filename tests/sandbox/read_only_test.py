@@ -106,6 +106,26 @@ class ReadOnly(SandboxTest):
                 self.assertEqual(result["stdout"], "gitdir: ../elsewhere\n", result)
                 self.assertEqual(os.stat(os.path.join(self.ws, ".git")).st_nlink, 1)
 
+    def test_a_file_is_kept_by_its_other_name_without_mounts(self):
+        os.link(os.path.join(self.ws, ".git/config"), os.path.join(self.ws, "second"))
+        result = self.sh("echo x > second; echo x > .git/config; cat second", NO_NAMESPACES, ["${start_dir}/.git/config"])
+        self.assertEqual(result["stdout"], "mine\n", result)
+
+    def test_what_may_be_written_within_it_is_kept_all_the_same(self):
+        self.write("ws/k/sub/f", "mine\n")
+        for layers in MODES:
+            sandbox = {"write": ["${start_dir}/k/sub"], "read_only": ["${start_dir}/k"], "layers": layers}
+            _, result = self.run_shell("echo x > k/sub/f; echo x > k/sub/new; read x < k/sub/f; echo $x", node={"sandbox": sandbox})
+            self.assertEqual((result["stdout"], os.listdir(os.path.join(self.ws, "k/sub"))), ("mine\n", ["f"]), (layers, result))
+
+    def test_what_lies_above_it_is_mounted_as_what_is_written(self):
+        script = "while read -r line; do echo $line; done < /proc/self/mountinfo"
+        sandbox = {"write": ["${start_dir}"], "read_only": ["${start_dir}/.git/hooks"], "proc": "own"}
+        _, result = self.run_shell(script, node={"sandbox": sandbox})
+        options = {line.split()[4]: set(line.split()[5].split(",")) for line in result["stdout"].splitlines()}
+        for name, expected in (("", set()), ("/.git", set()), ("/.git/hooks", {"ro"})):
+            self.assertLessEqual({"nosuid", "nodev", "noexec"} | expected, options[self.ws + name], (name, result))
+
     def test_a_link_is_kept_and_what_it_leads_to(self):
         os.rename(os.path.join(self.ws, ".git"), os.path.join(self.ws, "real"))
         os.symlink("real", os.path.join(self.ws, ".git"))

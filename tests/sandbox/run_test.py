@@ -209,6 +209,12 @@ class Limits(SandboxTest):
         self.assertLessEqual(os.path.getsize(os.path.join(self.ws, "big")), 1 << 20)
         self.assertNotEqual(status, 0, result)
 
+    def test_what_no_layer_counts_is_limited_always(self):
+        _, result = self.run_shell("while read -r line; do echo $line; done < /proc/self/limits", node={"sandbox": {"proc": "own"}})
+        for line in ("Max locked memory 65536 65536 bytes", "Max msgqueue size 0 0 bytes", "Max nice priority 0 0",
+                     "Max realtime priority 0 0", "Max pending signals 4096 4096 signals"):
+            self.assertIn(line, result["stdout"].splitlines(), result)
+
     def test_open_files(self):
         status, result = self.run_shell("ulimit -n", node={"limits": {"open_files": 17}})
         self.assertEqual(result["stdout"], "17\n")
@@ -228,6 +234,16 @@ class Cancelling(SandboxTest):
             self.assertEqual(process.returncode, 128 + number)
             self.assertEqual(json.loads(out)["outcome"]["type"], "cancelled")
             self.assertTrue(wait_until(lambda: not survivors(marker)))
+
+    def test_what_is_ignored_does_not_cancel(self):
+        policy = self.policy({"dash": dict(SHELL, sandbox={"exec": ["/usr/bin/sleep"]})})
+        marker = "lived-%d" % os.getpid()
+        process = self.popen(["run", "--policy", policy, "--", "dash", "-c", ": %s; sleep 1; echo on" % marker],
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        self.assertTrue(wait_until(lambda: survivors("/bin/dash\0-c\0: " + marker)))
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=20)
+        self.assertEqual((process.returncode, json.loads(out)["stdout"]), (0, "on\n"), out)
 
 
 class Output(SandboxTest):

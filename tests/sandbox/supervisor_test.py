@@ -8,6 +8,7 @@ import time
 
 import outer
 from harness import BINARY, SandboxTest, SHELL, main
+from probe_test import NAMESPACES
 
 
 def few():
@@ -79,6 +80,25 @@ class Supervisor(SandboxTest):
             os.kill(command, signal.SIGCONT)
             self.assertIn(b'"exited"', process.communicate(timeout=60)[0])
 
+    def test_neither_the_command_nor_who_sweeps_has_a_capability_or_a_session_of_others(self):
+        for layers in ({}, NAMESPACES):
+            policy = self.policy({"dash": dict(SHELL, sandbox={"layers": layers})})
+            process = self.popen(["run", "--policy", policy, "--", "dash", "-c", "kill -STOP $$"])
+            reaper, command = stopped_below(process.pid)
+            names = ["Inh", "Prm", "Eff", "Amb"]
+            if not layers or os.getuid() == 0:  # what bounds a user's programs takes a capability to lower
+                names.append("Bnd")
+            sets = {}
+            for pid in (reaper, command):
+                with open("/proc/%d/status" % pid) as f:
+                    sets[pid] = {line for line in f.read().splitlines() if line[:3] == "Cap" and line[3:6] in names}
+            sessions = (os.getsid(reaper), os.getsid(command))
+            os.kill(command, signal.SIGCONT)
+            process.communicate(timeout=60)
+            none = {"Cap%s:\t%016x" % (name, 0) for name in names}
+            self.assertEqual(sets, {reaper: none, command: none})
+            self.assertEqual(sessions, (reaper, reaper))
+
     def test_the_time_limit_holds_though_the_supervisor_has_no_turn(self):
         for layers in ({}, {"pid_namespace": "off"}):
             policy = self.policy({"dash": dict(SHELL, sandbox={"layers": layers}, timeout_ms=4000)})
@@ -96,7 +116,8 @@ class Supervisor(SandboxTest):
 
     def test_a_tree_that_can_no_longer_be_counted_is_told_as_that_or_ended(self):
         for said, expected in (("prefer", '"partial"'), ("require", "the tree could not be counted")):
-            node = dict(SHELL, sandbox={"layers": {"limits": said}}, limits={"memory_mib": 256}, timeout_ms=3000)
+            node = dict(SHELL, sandbox={"layers": {"limits": said}}, limits={"memory_mib": 256}, timeout_ms=3000 if said == "prefer" else 30000)
+            begun = time.monotonic()
             process = self.popen(["run", "--policy", self.policy({"dash": node}), "--", "dash", "-c", "kill -STOP $$"])
             stopped_below(process.pid)
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (9, 9))  # poll(2) wants nine; of those below one is free
@@ -109,6 +130,12 @@ class Supervisor(SandboxTest):
                 self.assertEqual((status["status"], result["outcome"]["type"]), ("partial", "timed_out"))
             else:
                 self.assertEqual((process.returncode, result["error"]["code"]), (125, "launch_failed"))
+                self.assertLess(time.monotonic() - begun, 15)  # at once
+
+    def test_memory_that_nobody_counts_is_limited_for_each_process(self):
+        node = {"limits": {"memory_mib": 64, "data_mib": 0}}
+        _, result = self.run_shell("ulimit -d", node=node, preexec_fn=lambda: outer.refuse({"access": errno.EPERM}))
+        self.assertEqual(result["stdout"], "65536\n", result)
 
     def test_a_terminal_that_nobody_reads_is_given_up(self):
         policy = self.policy({"dash": dict(SHELL, stdout_bytes=1 << 20)})
