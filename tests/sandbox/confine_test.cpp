@@ -273,6 +273,22 @@ TEST_CASE("confine: a symlink in a granted place redirects no mount and creates 
   CHECK_MESSAGE(has(ran.ending, "error "), ran.ending);
 }
 
+TEST_CASE("confine: a symlink on the way to a granted place redirects no mount") {
+  Directory work, outside;
+  outside.write("file", "old");
+  REQUIRE(::symlink(outside.path().c_str(), work.path("link").c_str()) == 0);
+  for (const Who who : kBoth) {
+    const Ran ran = run([&] {
+      Plan plan = shell("true");
+      plan.grants.push_back(grant_of(work.path(), PathAccess::read));
+      plan.grants.push_back(grant_of(outside.path("file"), PathAccess::write));
+      plan.grants.back().path = work.path("link/file");
+      return plan;
+    }, {who, {}, [] {}});
+    CHECK_MESSAGE(has(ran.ending, "error launch_failed mount_bind"), ran.ending);
+  }
+}
+
 TEST_CASE("confine: /tmp and /proc are the command's own when granted and absent otherwise") {
   const auto looks = [](bool granted) {
     Plan plan = shell("echo x > /tmp/f && cat /tmp/f; ls /tmp 2>/dev/null; for p in /proc/[0-9]*; do echo $p; done;"

@@ -2,11 +2,14 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -18,6 +21,7 @@
 #include "../../src/launch.h"  // beside ours of that name
 #include "confine/census.h"
 #include "launch.h"
+#include "resolve.h"
 #include "supervise.h"
 
 using namespace safe_exec;
@@ -157,6 +161,65 @@ TEST_CASE("launch: a granted file that was replaced after the check is not reach
     else CHECK_MESSAGE(has(ran.err, "Permission denied"), ran.err);
     work.write("b", "other");
   }
+}
+
+TEST_CASE("launch: another file of the same number is not the one that was checked") {
+  if (::geteuid() != 0) return;  // nobody else mounts a file system for everybody in a namespace
+  Directory work;
+  for (const char* name : {"a", "b"}) REQUIRE(::mkdir(work.path(name).c_str(), 0777) == 0);
+  Host host{Who::caller, {}, [&] {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(1);
+    for (const std::string name : {"a", "b"}) {
+      if (::mount("tmpfs", work.path(name).c_str(), "tmpfs", 0, nullptr) != 0) ::_exit(1);
+      work.write(name + "/file", name);
+    }
+  }};
+  const std::string checked = work.path("a/file"), other = work.path("b/file");
+  const Ran ran = run([&] {
+    Plan plan = plan_of({"/bin/cat", checked});
+    plan.grants.push_back(grant_of(checked, PathAccess::read));
+    struct stat a {}, b {};
+    if (::stat(checked.c_str(), &a) != 0 || ::stat(other.c_str(), &b) != 0 || a.st_ino != b.st_ino) ::_exit(1);
+    if (::mount(other.c_str(), checked.c_str(), nullptr, MS_BIND, nullptr) != 0) ::_exit(1);
+    return plan;
+  }, host);
+  CHECK_MESSAGE(has(ran.ending, "error launch_failed mount_bind"), ran.ending << ran.out);
+}
+
+TEST_CASE("launch: the working directory is the one that was checked, and no link leads to it") {
+  Directory work;
+  for (const char* name : {"a", "b"}) REQUIRE(::mkdir(work.path(name).c_str(), 0777) == 0);
+  REQUIRE(::symlink("b", work.path("link").c_str()) == 0);
+  for (const char* name : {"a", "b", "link"}) {
+    for (const Who who : kBoth) {
+      const Ran ran = run([&] {
+        Plan plan = shell("pwd");
+        plan.grants.push_back(grant_of(work.path(), PathAccess::read));
+        plan.cwd = work.path(name);
+        plan.cwd_fd = UniqueFd(::open(work.path("b").c_str(), O_PATH | O_CLOEXEC));
+        return plan;
+      }, {who, {}, [] {}});
+      if (name == std::string("b")) CHECK_MESSAGE(ran.out == work.path("b") + "\n", ran.ending);
+      else CHECK_MESSAGE(has(ran.ending, "error launch_failed cwd"), ran.ending << ran.out);
+    }
+  }
+}
+
+TEST_CASE("launch: a name that was taken meanwhile is no file of ours, also where it is made by its name") {
+  Directory work;
+  const Ran ran = run([&] {
+    Plan asked;
+    Grant& grant = asked.grants.emplace_back();
+    grant.path = work.path("new");
+    grant.access = PathAccess::create;
+    grant.exists = false;
+    grant.parent = UniqueFd(::open(work.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    grant.leaf = "new";
+    work.write("new", "");
+    return plan_of({"/bin/echo", CreatedFiles::make(asked) ? "made" : "refused"});
+  }, {Who::caller, {{SYS_linkat, EPERM}}, [] {}});
+  CHECK_MESSAGE(ran.out == "refused\n", ran.ending << ran.out);
+  CHECK(::access(work.path("new").c_str(), F_OK) == 0);
 }
 
 TEST_CASE("launch: standard input is empty, a text, a file or what safe-exec itself reads") {
@@ -373,6 +436,28 @@ TEST_CASE("launch: memory counts, too, when the first thread of its process has 
     (void)::kill(-root, SIGKILL);
     (void)::waitpid(root, nullptr, 0);
   }
+}
+
+TEST_CASE("launch: a bomb goes at once, and not one by one") {
+  const pid_t root = ::fork();
+  if (root == 0) {
+    (void)::setpgid(0, 0);
+    (void)::alarm(30);
+    if (::fork() == 0 && ::fork() == 0) {  // a child of the command
+      for (int i = 0; i < 30; ++i) {
+        if (::fork() == 0) break;
+      }
+    }
+    (void)::alarm(30);
+    for (;;) ::pause();
+  }
+  (void)::setpgid(root, root);
+  (void)::usleep(200000);
+  Census census(root, {0, 2, true});
+  CHECK(census.look(INT64_MAX));
+  CHECK(census.over_limit() == "processes");
+  (void)::kill(-root, SIGKILL);
+  (void)::waitpid(root, nullptr, 0);
 }
 
 TEST_CASE("launch: more processes than the limit are refused, for root as well") {

@@ -133,7 +133,8 @@ class Bombs(SandboxTest):
     def test_pages_of_a_file_are_no_memory_that_was_taken(self):
         with open(os.path.join(self.ws, "large"), "wb") as f:
             f.truncate(280 << 20)
-        script = "import mmap, sys, time; f = open('large', 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); sum(m[i] for i in range(0, len(m), 4096)); time.sleep(.5); sys.exit(3)"
+        script = ("import mmap, sys, time; f = open('large', 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1)\n"
+                  "sum(m[i] for i in range(0, len(m), 4096)); time.sleep(.5); sys.exit(3)")
         for layers in self.modes:
             _, outcome, result = self.outcome("/usr/bin/python3", ["-c", script], {"memory_mib": 256}, layers, sandbox={"read": ["/usr", self.ws]})
             self.assertEqual(outcome, {"type": "exited", "exit_code": 3}, result)

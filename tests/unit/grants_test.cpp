@@ -355,7 +355,7 @@ Expected<void> give_names(const Plan& plan) {
 
 TEST_CASE("created files: made so that they can be granted, and removed again when nobody wrote them") {
   const Scratch scratch;
-  for (const char* fate : {"untouched", "written", "touched", "truncated", "linked", "replaced", "removed"}) {
+  for (const char* fate : {"untouched", "written", "touched", "truncated", "linked", "replaced", "another", "removed"}) {
     Plan asked;
     asked.grants.push_back(to_create(scratch, fate));
     const std::string path = scratch / fate;
@@ -369,14 +369,20 @@ TEST_CASE("created files: made so that they can be granted, and removed again wh
       struct stat a {}, b {};
       REQUIRE((::fstat(asked.grants[0].fd.get(), &a) == 0 && ::stat(path.c_str(), &b) == 0));
       CHECK(a.st_ino == b.st_ino);
+      CHECK(b.st_mtim.tv_sec == 1);  // which no writer leaves, however coarse the clock
       CHECK((::fcntl(asked.grants[0].fd.get(), F_GETFL) & O_PATH) != 0);
       const std::string_view what = fate;
       if (what == "written") scratch.file(fate, "text");
       if (what == "touched") REQUIRE(::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) == 0);
       if (what == "truncated") CHECK(UniqueFd(::open(path.c_str(), O_WRONLY | O_TRUNC)));
       if (what == "linked") std::filesystem::create_hard_link(path, scratch / "second");
+      if (what == "another") std::filesystem::rename(path, scratch / "elsewhere");
       if (what == "removed" || what == "replaced") std::filesystem::remove(path);
-      if (what == "replaced") scratch.file(fate, "");
+      if (what == "replaced" || what == "another") scratch.file(fate, "");
+      if (what == "another") {  // as empty and as old
+        const timespec times[2] = {b.st_mtim, b.st_mtim};
+        REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+      }
     }
     CHECK(std::filesystem::exists(path) == (std::string_view(fate) != "untouched" && std::string_view(fate) != "removed"));
   }

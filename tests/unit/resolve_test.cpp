@@ -373,6 +373,17 @@ TEST_CASE("resolve: the policy's own paths; programs meet the rule of binaries, 
   CHECK(path("tool", PathAccess::read, true)->executable);
 }
 
+TEST_CASE("resolve: a program that was replaced since its root was opened is not granted") {
+  World world;
+  const std::string tool = world.scratch.file("tool", "\177ELF", 0755);
+  Command mine;
+  mine.trust = Trust::caller;
+  (void)world.resolver->binary(mine, "", {}, true);
+  CHECK(world.resolver->policy_path({"", tool, {}}, PathAccess::read, true));
+  std::filesystem::rename(world.scratch.file("other", "\177ELF", 0755), tool);
+  CHECK(!world.resolver->policy_path({"", tool, {}}, PathAccess::read, true));
+}
+
 TEST_CASE("resolve: the request's stdin file is opened for reading from the checked inode") {
   World world;
   world.scratch.file("ws/file", "first");

@@ -16,6 +16,7 @@
 
 #include <doctest/doctest.h>
 
+#include "beneath.h"
 #include "scratch.h"
 
 namespace {
@@ -270,6 +271,15 @@ TEST_CASE("find_policy: the option wins, the environment counts only when absolu
           const auto served = find_policy("", true);  // /etc's, where there is one
           return !served || served->path == "/etc/safe-exec/policy.json" ? 0 : 7;
         }) == 0);
+}
+
+TEST_CASE("trust: a file is read only as the one that was looked at") {
+  const Scratch scratch;
+  struct stat one {}, other {};
+  REQUIRE((::stat(scratch.file("one").c_str(), &one) == 0 && ::stat(scratch.file("other").c_str(), &other) == 0));
+  const UniqueFd directory(::open(scratch.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  CHECK(open_same(directory.get(), "one", one));
+  CHECK_FALSE(open_same(directory.get(), "one", other));
 }
 
 }  // namespace
