@@ -54,7 +54,7 @@ class Refused(unittest.TestCase):
                                             env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))  # who looks for leaks waits for a thread by wait4
                     self.assertEqual(doctor.returncode, 1, (name, doctor.stdout))
 
-    def test_what_was_done_by_its_result_alone_is_not_believed(self):
+    def test_a_call_that_only_says_that_it_was_done_is_not_believed(self):
         if not ROOT:  # has nothing to lose, and cannot be kept from what a filter takes
             return
         for name, step in (("capset", "capabilities"), ("no_new_privs", "no_new_privs")):
