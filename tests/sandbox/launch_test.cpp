@@ -439,20 +439,26 @@ TEST_CASE("launch: memory counts, too, when the first thread of its process has 
 }
 
 TEST_CASE("launch: a bomb goes at once, and not one by one") {
+  constexpr int kProcesses = 33;
+  int there[2];
+  REQUIRE(::pipe2(there, O_CLOEXEC) == 0);
   const pid_t root = ::fork();
   if (root == 0) {
     (void)::setpgid(0, 0);
-    (void)::alarm(30);
     if (::fork() == 0 && ::fork() == 0) {  // a child of the command
-      for (int i = 0; i < 30; ++i) {
+      for (int i = 3; i < kProcesses; ++i) {
         if (::fork() == 0) break;
       }
     }
     (void)::alarm(30);
+    (void)!::write(there[1], "x", 1);
     for (;;) ::pause();
   }
   (void)::setpgid(root, root);
-  (void)::usleep(200000);
+  (void)::close(there[1]);
+  char byte = 0;
+  for (int i = 0; i < kProcesses; ++i) REQUIRE(::read(there[0], &byte, 1) == 1);
+  (void)::close(there[0]);
   Census census(root, {0, 2, true});
   CHECK(census.look(INT64_MAX));
   CHECK(census.over_limit() == "processes");
