@@ -286,7 +286,7 @@ class Bombs(SandboxTest):
                 self.assertEqual(outcome["type"], "signaled", result)
 
     def test_usage_is_also_of_those_that_the_command_did_not_wait_for(self):
-        burn = "fork or do { 1 while (times)[0] < 0.6; exit }; sleep 2"
+        burn = "pipe R, W; fork or do { close R; 1 while (times)[0] < 0.6; exit }; close W; <R>; select undef, undef, undef, .3"
         _, outcome, result = self.outcome("/usr/bin/perl", ["-e", burn], {}, {})
         self.assertEqual(outcome, {"type": "exited", "exit_code": 0}, result)
         self.assertGreater(result["usage"]["cpu_user_ms"] + result["usage"]["cpu_system_ms"], 400, result)
