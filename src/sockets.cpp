@@ -63,7 +63,7 @@ class SocketSearch {
   // What a grant lets be reached by a name below it. A replaced file's directory is granted with it.
   void look(const Grant& grant) {
     const bool asked = grant.origin == Origin::operand || grant.origin == Origin::policy;
-    if (!asked || spent_) return;
+    if (!asked) return;
     if (grant.directory && grant.fd) look(grant, grant.fd.get(), grant.path);
     if (grant.access == PathAccess::replace && grant.parent) {
       look(grant, grant.parent.get(), grant.path.substr(0, std::max<std::size_t>(grant.path.rfind('/'), 1)));
@@ -121,10 +121,11 @@ class SocketSearch {
       }
     }
     if (std::ranges::any_of(walked_, [&](const std::string& above) { return walks_to(above, path); })) return;
+    if (spent_) return;  // told already; what is mounted is looked for all the same
     walked_.push_back(path);
-    const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
+    UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
     if (!readable) return missed(path + ": " + errno_text(errno));
-    walk(readable.get(), path, 0);
+    walk(std::move(readable), path, 0);
   }
 
   [[nodiscard]] bool left_out(std::string_view name) const {
@@ -148,13 +149,10 @@ class SocketSearch {
     return !spent_;
   }
 
-  void walk(int fd, const std::string& path, int depth) {
-    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    const std::unique_ptr<DIR, CloseDirectory> directory(copy < 0 ? nullptr : ::fdopendir(copy));
-    if (!directory) {
-      if (copy >= 0) (void)::close(copy);
-      return missed(path + ": " + errno_text(errno));
-    }
+  void walk(UniqueFd readable, const std::string& path, int depth) {
+    const std::unique_ptr<DIR, CloseDirectory> directory(::fdopendir(readable.get()));
+    if (!directory) return missed(path + ": " + errno_text(errno));
+    const int fd = readable.release();  // fdopendir(3): the stream owns it now
     for (;;) {
       errno = 0;
       const dirent* const entry = ::readdir(directory.get());
@@ -178,8 +176,8 @@ class SocketSearch {
     if (hidden_.contains(path)) return;
     if (left_out(name)) return leave_out(name);
     if (depth > kMaxDepth) return cover(path, true);
-    const UniqueFd opened(::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (opened) return walk(opened.get(), path, depth);
+    UniqueFd opened(::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (opened) return walk(std::move(opened), path, depth);
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return;  // gone, or no directory
     if (errno != EACCES) return missed(path + ": " + errno_text(errno));
     struct stat found {};

@@ -413,8 +413,9 @@ Ending ending_of(const Plan& plan, const LimitPlan& limits, const Watched& watch
   const bool cpu_warned = number == SIGXCPU && limits.cpu_s > 0 && cpu_us >= limits.cpu_s * 1000000 / 2;
   if (cpu_warned || (number == SIGKILL && cpu_spent)) return TimedOut{"cpu", limits.cpu_s * 1000};
   rlimit file_size{};  // the caller's, where the plan has none
-  const bool file_limited = plan.limits.file_mib > 0 || (::getrlimit(RLIMIT_FSIZE, &file_size) == 0 && file_size.rlim_cur != RLIM_INFINITY);
-  if (number == SIGXFSZ && file_limited) return LimitExceeded{"file_size"};
+  if (number == SIGXFSZ && (plan.limits.file_mib > 0 || (::getrlimit(RLIMIT_FSIZE, &file_size) == 0 && file_size.rlim_cur != RLIM_INFINITY))) {
+    return LimitExceeded{"file_size"};
+  }
   if (failed_like_that(status)) {
     if (std::string resource = spent_resource(plan, watched, limited); !resource.empty()) return LimitExceeded{resource};
   }
