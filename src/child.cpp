@@ -378,11 +378,10 @@ void close_between(const ChildPlan& plan, unsigned first, unsigned last) {
   for (unsigned fd = first; fd <= last && fd <= plan.fd_ceiling; ++fd) call(SYS_close, fd);
 }
 
-// Keeps report, lifeline, signal, /proc, observation and cgroup descriptors and the directories of what was created, and closes
+// Keeps report, lifeline, signal, /proc and cgroup descriptors and the directories of what was created, and closes
 // everything else: above all the command's pipes, whose end of file the supervisor waits for.
 void keep_only(const ChildPlan& plan, int signal_fd) {
-  const int kept[] = {plan.report_fd, plan.lifeline_fd, signal_fd, plan.proc_fd,
-                      plan.observer == nullptr ? -1 : plan.observer->fd, plan.cgroup_fd <= 0 ? -1 : plan.cgroup_fd};
+  const int kept[] = {plan.report_fd, plan.lifeline_fd, signal_fd, plan.proc_fd, plan.cgroup_fd <= 0 ? -1 : plan.cgroup_fd};
   for (unsigned first = 0;;) {
     unsigned next = ~0U;  // the next that is kept; a missing one is beyond all as an unsigned number
     for (const int fd : kept) next = static_cast<unsigned>(fd) >= first && static_cast<unsigned>(fd) < next ? static_cast<unsigned>(fd) : next;

@@ -117,6 +117,19 @@ void copy_text(char (&to)[kObservedText], const char (&from)[kObservedText]) {
   for (size_t i = 0; i < kObservedText; ++i) to[i] = from[i];
 }
 
+void keep(Observer& observer, const RefusedCall& refused) {
+  RefusedCall& kept = observer.refused[observer.count % kMaxRefused];
+  kept.kind = refused.kind;
+  kept.number = refused.number;
+  kept.architecture = refused.architecture;
+  kept.error_number = refused.error_number;
+  kept.instruction = refused.instruction;
+  for (size_t i = 0; i < 6; ++i) kept.arguments[i] = refused.arguments[i];
+  copy_text(kept.text, refused.text);
+  copy_text(kept.directory, refused.directory);
+  __atomic_store_n(&observer.count, observer.count + 1, __ATOMIC_RELEASE);
+}
+
 // The directory behind a descriptor of its, by the name that it has below the root that both share. There may be no /proc here:
 // the kernel says the name of a working directory. false: it has none, or this kernel (before 5.6) hands none out.
 bool read_directory(const Observer& observer, long pid, int descriptor, char (&out)[kObservedText]) {
@@ -168,10 +181,6 @@ void inherit_directory(Observer& observer, long parent) {
   if (made != nullptr && maker != nullptr) copy_text(made->directory, maker->directory);
 }
 
-void tell(Observer& observer, const RefusedCall& refused) {
-  call(SYS_write, observer.fd, &refused, sizeof refused);  // a full pipe costs what does not fit
-}
-
 void look_at_call(Observer& observer, long pid) {
   TracedTask* const task = task_of(observer, pid);
   if (task == nullptr) return;
@@ -207,7 +216,7 @@ void look_at_call(Observer& observer, long pid) {
   const int directory = at < 0 ? AT_FDCWD : static_cast<int>(refused.arguments[at]);
   if (directory == AT_FDCWD) copy_text(refused.directory, task->directory);
   else if (refused.text[0] != '/') read_directory(observer, pid, directory, refused.directory);
-  tell(observer, refused);
+  keep(observer, refused);
 }
 
 bool stops_jobs(int signal) {
@@ -245,7 +254,7 @@ void observe_end(Observer& observer, long pid, int status) noexcept {
     task.pid = 0;
     if ((status & 0x7F) != SIGSYS) return;
     task.call.kind = RefusedCall::killed;
-    tell(observer, task.call);
+    keep(observer, task.call);
     return;
   }
 }

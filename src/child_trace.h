@@ -9,7 +9,7 @@ namespace safe_exec {
 inline constexpr size_t kObservedText = 1024;  // what is longer is cut
 inline constexpr char kUnknownDirectory[] = "?";
 
-// One refused call, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).
+// One refused call.
 struct RefusedCall {
   enum Kind : uint32_t { error = 1, killed = 2 };  // killed: by the filter, with SIGSYS
   uint32_t kind;
@@ -32,14 +32,16 @@ struct TracedTask {
   char directory[kObservedText];  // as RefusedCall's
   RefusedCall call;
 };
-inline constexpr size_t kTracedTasks = 64;    // what more there are is let run unseen
-inline constexpr uint32_t kMaxRefused = 512;  // of which the supervisor keeps the last
+inline constexpr size_t kTracedTasks = 64;  // what more there are is let run unseen
+inline constexpr size_t kMaxRefused = 512;  // the last ones are kept
 
+// In the memory that the reaper shares with the supervisor, so that no call is lost for want of a reader.
 struct Observer {
-  int fd;          // non-blocking
   bool started;    // the command has executed
   bool alone;      // this process has a working directory of its own
   TracedTask tasks[kTracedTasks];
+  uint64_t count;  // of all refused calls; the last of them lie at their number modulo kMaxRefused
+  RefusedCall refused[kMaxRefused];
 };
 
 // In the command, before the filter is loaded. The negative error of ptrace(2), or 0.

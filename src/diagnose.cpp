@@ -493,7 +493,7 @@ bool conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
 
 }  // namespace
 
-std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::deque<RefusedCall>& refused, const Captured& said,
+std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::vector<RefusedCall>& refused, const Captured& said,
                                      std::string& without) {
   const auto names = [&](std::string_view text) { return names_file(said.head, text) || names_file(said.tail, text); };
   std::vector<Blocked> found, absent;

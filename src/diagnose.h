@@ -2,7 +2,6 @@
 // second run that is observed and confined as the first was.
 #pragma once
 
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,7 @@ namespace safe_exec {
 
 // From observed calls: which layer each was refused by, the likeliest causes of a failure first, at most 20. said: what the command
 // wrote to standard error. without: is given what was refused too, and is in no program's way as a rule; for people.
-[[nodiscard]] std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::deque<RefusedCall>& refused,
+[[nodiscard]] std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::vector<RefusedCall>& refused,
                                                    const Captured& said, std::string& without);
 
 // Runs the plan again, observed, where the policy lets it be repeated, and puts what was refused into outcome, with a

@@ -97,20 +97,9 @@ Expected<void> open_reports(Launch& launch) {
   return {};
 }
 
-Expected<void> open_observation(const Plan& plan, Launch& launch) {
-  if (!plan.observed) return {};
-  if (!open_pipe(launch.observed)) return failed("no pipe", "pipes");
-  // Out of the way of the low numbers that the reaper gives to what it keeps.
-  const UniqueFd low = std::move(launch.observed.write);
-  launch.observed.write = UniqueFd(::fcntl(low.get(), F_DUPFD_CLOEXEC, 16));
-  if (!launch.observed.write) return failed("no pipe", "pipes");
-  (void)::fcntl(launch.observed.read.get(), F_SETPIPE_SZ, 1 << 20);  // what finds no room is not told
-  set_nonblocking(launch.observed.read);
-  set_nonblocking(launch.observed.write);
+void observe_command(Launch& launch) {
   launch.observer = std::make_unique<Observer>();
-  launch.observer->fd = launch.observed.write.get();
   launch.child.observer = launch.observer.get();
-  return {};
 }
 
 void set_program(const Plan& plan, Launch& launch) {
@@ -420,7 +409,7 @@ Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& w
   child.generated_code = plan.syscalls == Syscalls::jit;
   child.outlives = !wanted.namespaces.pid || child.cgroup_fd > 0 || creates(plan);
   if (const auto done = open_reports(*launch); !done) return tl::unexpected(done.error());
-  if (const auto done = open_observation(plan, *launch); !done) return tl::unexpected(done.error());
+  if (plan.observed) observe_command(*launch);
   launch->told_of_crashes = told_of_crashes();
   if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
   if (const auto done = start_reaper_of(*launch); !done) return tl::unexpected(done.error());
@@ -461,7 +450,7 @@ Expected<void> release_launch(const Plan& plan, Launch& launch) {
   launch.child.wall_ms = plan.timeout_ms > 0 ? launch.released_ms + std::min<std::int64_t>(plan.timeout_ms, INT32_MAX) : INT64_MAX;
   let_go(launch.child, kGo);
   launch.waiting = false;
-  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report, &launch.observed}) pipe->write.reset();
+  for (Pipe* pipe : {&launch.out, &launch.err, &launch.report}) pipe->write.reset();
   launch.in.read.reset();
   launch.lifeline.read.reset();
   launch.input.reset();

@@ -68,7 +68,7 @@ struct Launch {
   landlock::Ruleset ruleset;
   RootPlan root;
   LimitPlan limits;
-  Pipe out, err, in, report, lifeline, turn, observed;
+  Pipe out, err, in, report, lifeline, turn;
   UniqueFd input, proc;  // the command's stdin where it is no pipe; /proc for the sweep
   char told_of_crashes = '|';  // confine/limits.h
   std::vector<sock_filter> filter;

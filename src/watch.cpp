@@ -105,7 +105,7 @@ class Watcher {
     Capture capture;
     bool large = false;
   };
-  enum Slot { report, process, out, err, in, source, stop, reader, observed, slots };
+  enum Slot { report, process, out, err, in, source, stop, reader, slots };
 
   int open_stop_signals() {
     sigset_t signals;
@@ -164,7 +164,6 @@ class Watcher {
     fds[source] = {feed_.empty() && launch_.in.write ? source_fd() : -1, POLLIN, 0};
     fds[stop] = {stop_fd, POLLIN, 0};
     fds[reader] = {unread_ ? -1 : STDOUT_FILENO, 0, 0};  // POLLERR needs no asking, poll(2)
-    fds[observed] = {launch_.observed.read.get(), POLLIN, 0};
     if (plan_.stdin_plan.kind == StdinPlan::Kind::text && feed_.empty()) launch_.in.write.reset();  // all is written
     const int ready = ::poll(fds.data(), fds.size(), wait_ms());
     if (ready < 0 && errno != EINTR && errno != EAGAIN) {
@@ -183,7 +182,6 @@ class Watcher {
     if (fds[in].revents != 0) write_input();
     if (fds[source].revents != 0) read_input();
     if (fds[report].revents != 0) read_reports();
-    if (fds[observed].revents != 0) read_refused();
     if (fds[process].revents != 0) {
       gone_ = true;
       gone_at_ = monotonic_ms();
@@ -261,17 +259,11 @@ class Watcher {
   }
 
   void read_refused() {
-    RefusedCall one{};
-    while (launch_.observed.read) {
-      const ssize_t size = ::read(launch_.observed.read.get(), &one, sizeof one);
-      if (size == sizeof one) {
-        seen_.refused.push_back(one);
-        if (seen_.refused.size() > kMaxRefused) seen_.refused.pop_front();
-      } else if (size >= 0 || (errno != EAGAIN && errno != EINTR)) {
-        launch_.observed.read.reset();
-      } else if (errno == EAGAIN) {
-        return;
-      }
+    if (!launch_.observer) return;
+    const std::uint64_t count = __atomic_load_n(&launch_.observer->count, __ATOMIC_ACQUIRE);
+    for (std::uint64_t i = count - std::min<std::uint64_t>(count, kMaxRefused); i < count; ++i) {
+      RefusedCall& one = seen_.refused.emplace_back(launch_.observer->refused[i % kMaxRefused]);
+      one.directory[kObservedText - 1] = '\0';  // a reaper that is not gone may be writing there
     }
   }
 

@@ -4,7 +4,6 @@
 
 #include <optional>
 #include <string>
-#include <deque>
 #include <vector>
 
 #include "child.h"
@@ -18,7 +17,7 @@ struct Watched {
   std::optional<Message> failed;  // a set-up step; then no command was started
   std::optional<Message> ended;   // the command's end
   std::vector<Message> notes;
-  std::deque<RefusedCall> refused;  // of an observed command, the last ones
+  std::vector<RefusedCall> refused;  // of an observed command, the last ones
   bool timed_out = false;
   std::string over_limit;         // the tree, or a process of it, was killed because it had too much of this
   bool stopped_over_limit = false;  // the whole tree was
