@@ -59,7 +59,9 @@ Expected<std::string> read_input(const std::string& name, ErrorCode code, const 
   std::size_t used = 0;
   for (;;) {
     if (const int number = await_input(fd); number != 0) {
-      return fail(0, std::string("was awaited when SIG") + ::sigabbrev_np(number) + " told safe-exec to stop");
+      auto stopped = fail(0, std::string("was awaited when SIG") + ::sigabbrev_np(number) + " told safe-exec to stop");
+      stopped.value().signal = number;
+      return stopped;
     }
     text.resize(used + 65536);
     const ssize_t got = ::read(fd, text.data() + used, text.size() - used);

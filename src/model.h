@@ -39,6 +39,7 @@ struct Error {
   std::string expected;
   std::string found;
   std::string nearest;  // nearest known name, when an unknown one was met
+  int signal = 0;       // by which safe-exec was told to stop; 0: it was not
 };
 
 template <class T>

@@ -387,7 +387,7 @@ int run_exit_status(const Result& result) {
     return std::visit(Visitor{}, result.outcome->ending);
   }
   if (result.denied) return result.denied->code == DenialCode::binary_not_found ? 127 : 126;
-  return 125;
+  return result.error && result.error->signal != 0 ? 128 + result.error->signal : 125;
 }
 
 std::string check_json(const Result& result, const Trace* trace, Layout layout) {
