@@ -345,12 +345,12 @@ class Requests(SandboxTest):
         policy = self.policy({"true": {"path": "/usr/bin/true"}})
         fifo = os.path.join(self.dir, "fifo")
         os.mkfifo(fifo)
-        for source in ("-", fifo):
+        for source, number in (("-", signal.SIGTERM), (fifo, signal.SIGTERM), ("-", signal.SIGINT), ("-", signal.SIGHUP)):
             process = subprocess.Popen([BINARY, "run", "--policy", policy, "--request", source], cwd=self.ws, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             time.sleep(0.5)
-            process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(10), 125)
-            self.assertIn("SIGTERM", json.loads(process.stdout.read())["error"]["message"])
+            process.send_signal(number)
+            self.assertEqual(process.wait(10), 128 + number)
+            self.assertIn(number.name, json.loads(process.stdout.read())["error"]["message"])
             process.stdin.close()
             process.stdout.close()
 
