@@ -98,9 +98,12 @@ Json text_or_null(std::string_view text) {
   return text.empty() ? Json(nullptr) : Json(printable(text));
 }
 
+// What a program compares, with what it sent for example: as it is, but for bytes that are no text.
+std::string exact(const std::string& text) { return is_utf8(text) ? text : printable(text); }
+
 Json texts(const std::vector<std::string>& list) {
   Json out = Json::array();
-  for (const std::string& item : list) out.push_back(printable(item));
+  for (const std::string& item : list) out.push_back(exact(item));
   return out;
 }
 
@@ -169,7 +172,7 @@ Json command_json(const Result& result) {
         .put("name", plan.command)
         .put("rule", plan.rule)
         .put("argv", texts(plan.argv))
-        .put("cwd", printable(plan.cwd))
+        .put("cwd", exact(plan.cwd))
         .take();
   }
   if (result.command.empty()) return nullptr;
@@ -190,8 +193,6 @@ Json policy_json(const Result& result) {
   if (result.policy_sha256.empty()) return nullptr;
   return Object(2).put("name", printable(result.policy_name)).put("sha256", result.policy_sha256).take();
 }
-
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(printable(text)); }
 
 Json blocked_json(const Blocked& one) {
   return Object(6)
@@ -354,7 +355,7 @@ std::string result_json(const Result& result, Layout layout) {
   Stream err = stream_json(outcome != nullptr ? &outcome->err : nullptr, encoding);
   Object json(19);
   json.put("schema", "safe-exec/result/v1")
-      .put("id", text_or_null(result.id))
+      .put("id", result.id.empty() ? Json(nullptr) : Json(result.id))
       .put("outcome", outcome_json(result))
       .put("success", succeeded(result))
       .put("exit_code", exited != nullptr ? Json(exited->code) : Json(nullptr))
@@ -393,7 +394,7 @@ int run_exit_status(const Result& result) {
 std::string check_json(const Result& result, const Trace* trace, Layout layout) {
   Object json(11);
   json.put("schema", "safe-exec/check/v1")
-      .put("id", text_or_null(result.id))
+      .put("id", result.id.empty() ? Json(nullptr) : Json(result.id))
       .put("decision", decision_name(result))
       .put("allowed", decision_name(result) == "allow")
       .put("denied", denied_json(result.denied))

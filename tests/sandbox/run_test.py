@@ -340,6 +340,10 @@ class Requests(SandboxTest):
         status, out, _ = self.call(["run", "--policy", policy, "--request", request])
         result = json.loads(out)
         self.assertEqual((status, result["id"], result["stdout"]), (0, "q", "a\n"))
+        for id in ("a\tb", "a\\x09b", "a\nb\u202e", "é\x7f"):  # an answer is found again by it
+            request = self.write("request.json", json.dumps({"id": id, "argv": ["echo", "é\\x09"]}))
+            result = json.loads(self.call(["run", "--policy", policy, "--request", request])[1])
+            self.assertEqual((result["id"], result["command"]["argv"]), (id, ["echo", "é\\x09"]), result)
 
     def test_it_ends_when_told_to_while_it_waits_for_a_request(self):
         policy = self.policy({"true": {"path": "/usr/bin/true"}})
