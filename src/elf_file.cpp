@@ -70,12 +70,14 @@ class Reader {
     for (const Phdr& entry : table) {
       segments_.push_back({entry.p_type, entry.p_offset, entry.p_vaddr, entry.p_filesz});
     }
+    const Segment* dynamic = nullptr;
     for (const Segment& segment : segments_) {
       const char* problem = nullptr;
-      if (segment.type == PT_INTERP) problem = read_interpreter(segment);
-      if (segment.type == PT_DYNAMIC) problem = read_dynamic(segment);
+      if (segment.type == PT_INTERP && object_.interpreter.empty()) problem = read_interpreter(segment);  // the kernel takes the first
+      if (segment.type == PT_DYNAMIC) dynamic = &segment;  // and the loader the last
       if (problem != nullptr) return tl::unexpected<std::string>(problem);
     }
+    if (const char* const problem = dynamic != nullptr ? read_dynamic(*dynamic) : nullptr) return tl::unexpected<std::string>(problem);
     return std::move(object_);
   }
 

@@ -146,7 +146,7 @@ class SlotFiller {
         }
         ++at;
       }
-      if (at == end) return failure && first_unmet() == places_.size() ? refuse(*failure, refused_by, token) : too_many(token);
+      if (at == end) return failure ? refuse(*failure, refused_by, token) : too_many(token);
       if (takes_rest(at, token)) return fill_rest(places_[at], tokens, i);
     }
     return {};
@@ -257,20 +257,16 @@ class SlotFiller {
     return {};
   }
 
-  // The slot that needed a word and refused it, which the next ones were offered then: what it says is what there is to say.
-  std::size_t first_unmet() const {
-    std::size_t at = 0;
-    while (at < places_.size() && (!places_[at].refusal || places_[at].taken.size() >= needed(*places_[at].slot))) ++at;
-    return at;
-  }
-
   Step refuse(ValueFailure failure, std::size_t at, const Operand& token) const {
     const Slot& slot = *places_[at].slot;
     return self_.refuse_value(std::move(failure), {slot.place, slot.name, token.argv_index}, token.text);
   }
 
   Step too_many(const Operand& token) {
-    if (const std::size_t unmet = first_unmet(); unmet < places_.size()) return too_few(unmet);
+    // A word that a slot needed and refused went to the next one; that is what there is to say.
+    for (std::size_t at = 0; at < places_.size(); ++at) {
+      if (places_[at].refusal && places_[at].taken.size() < needed(*places_[at].slot)) return too_few(at);
+    }
     std::size_t most = 0;
     for (const Filled& place : places_) most += rest_type(*place.slot) == nullptr ? place.slot->max : 0;
     const std::string here = title(self_.nodes_);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <iterator>
 #include <set>
 #include <string>
@@ -127,7 +128,7 @@ class DenyWalker {
     hidden_.clear();
     refused_ = crowded_ = false;
     if (!spent_) problem_.clear();
-    coverable_ = grant.access > PathAccess::read || in_own_tmp(plan_, grant.path);
+    coverable_ = true;
     const Globs below = relevant(globs_, path);
     if (below.empty() || clean_.contains(path)) return Seen::clean;
     const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
@@ -210,11 +211,15 @@ class DenyWalker {
 
   // fd: readable.
   Seen visit(int fd, const std::string& path, const Globs& globs, int depth) {
-    if (depth > kMaxDepth) return Seen::withheld;
+    if (depth > kMaxDepth || path.size() + NAME_MAX + 1 >= PATH_MAX) return Seen::withheld;
     std::vector<Child> children;
     if (!list(fd, path, children)) return Seen::failed;
     bool clean = true;
     for (Child& child : children) {
+      if (path == "/" && child.name == "proc") {  // no part of what "/" grants: the new root has one of its own, or none
+        child.granted = false;
+        continue;
+      }
       struct stat status {};
       if (child.type == DT_UNKNOWN && ::fstatat(fd, child.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) child.type = IFTODT(status.st_mode);
       if (matches(globs, path, child.name)) {
@@ -342,6 +347,8 @@ class DenyWalker {
     grant.access = grant_->access;
     grant.origin = grant_->origin;
     grant.data = grant_->data;
+    grant.trusted = grant_->trusted;
+    grant.split = true;
     return grant;
   }
 

@@ -405,6 +405,7 @@ struct Grant {
   bool stat_only = false;   // reached by name, no content
   bool data = false;        // granted through a variable, and no exec: never mapped as code
   bool trusted = false;     // exec: only root has put it there, so that its headers may say what else it needs
+  bool split = false;       // stands for a part of a directory in which something is denied
   PathAccess access = PathAccess::read;  // stat without stat_only: a directory's names (READ_DIR), nothing in it
   Origin origin = Origin::operand;
   UniqueFd parent;  // create, replace: O_PATH on the parent directory

@@ -184,10 +184,14 @@ PathResult<Binary> SystemResolver::binary(const Command& command, std::string_vi
   }
   PathResult<Binary> identified = identify_binary(command, as_named, programs);
   if (!identified) note(identified.error().sys_errno);
-  const std::string* const place = identified ? made_in(identified->path) : nullptr;
-  if (place == nullptr) return identified;
-  return refuse(DenialCode::binary_untrusted, identified->path + " lies in " + *place + ", where a command may write",
-                "a program that lies elsewhere, or \"trust\": \"caller\"");
+  if (!identified) return identified;
+  for (const std::string& file : {identified->path, identified->physical, path_of(identified->fd.get()).value_or("")}) {
+    if (const std::string* const place = made_in(file)) {
+      return refuse(DenialCode::binary_untrusted, file + " lies in " + *place + ", where a command may write",
+                    "a program that lies elsewhere, or \"trust\": \"caller\"");
+    }
+  }
+  return identified;
 }
 
 std::optional<Error> SystemResolver::broken() const {

@@ -34,6 +34,7 @@ namespace {
 
 constexpr std::size_t kMaxLibraries = 1024;
 constexpr std::size_t kMaxPrograms = 2048;  // files of one directory in exec
+constexpr std::size_t kMaxAsked = 4096;     // names of libraries that those of anybody ask for, all together
 constexpr std::size_t kMaxCache = 16U << 20;
 constexpr const char* kCache = "/etc/ld.so.cache";
 
@@ -134,7 +135,8 @@ class Closure {
     if (says != Says::root && !is_loader(object->interpreter)) {
       return tl::unexpected(failed(physical + " is not root's and asks for " + object->interpreter + ": list that in sandbox.exec"));
     }
-    if (names_.find(object->interpreter) == names_.end()) {
+    // One that the policy lists is granted already, by the descriptor that was checked: by its name another may be met by now.
+    if (!names_.contains(object->interpreter) && (says == Says::root || is_system_loader(object->interpreter))) {
       auto loader = add_file(object->interpreter, true);
       if (!loader) {
         return tl::unexpected(failed(physical + " needs " + describe(loader.error()), loader.error().sys_errno));
@@ -220,11 +222,12 @@ class Closure {
     Says says = Says::root;
   };
 
-  // One of the system's, or what the policy itself lets be executed.
+  [[nodiscard]] static bool is_system_loader(const std::string& name) { return std::ranges::find(kLoaders, name) != std::end(kLoaders); }
+  // Or what the policy itself lets be executed, by its name and not as a part of a directory.
   [[nodiscard]] bool is_loader(const std::string& name) const {
-    if (std::ranges::find(kLoaders, name) != std::end(kLoaders)) return true;
+    if (is_system_loader(name)) return true;
     return std::ranges::any_of(plan_.grants, [&](const Grant& grant) {
-      return grant.executable && !grant.directory && (grant.path == name || grant.given == name);
+      return grant.executable && !grant.directory && !grant.split && (grant.path == name || grant.given == name);
     });
   }
 
@@ -260,7 +263,10 @@ class Closure {
   }
 
   void add_library(const std::string& name, const Loaded& user) {
-    if (user.says == Says::anybody) return add_by_name(name, user, user.inherited);
+    if (user.says == Says::anybody) {
+      if (asked_.size() < kMaxAsked && asked_.insert(name).second) add_by_name(name, user, user.inherited);
+      return;
+    }
     std::vector<std::string> rpath = user.inherited;
     // ld.so(8): DT_RPATH counts only without DT_RUNPATH, and for what is loaded further on as well.
     if (user.object.runpath.empty()) {
@@ -283,14 +289,15 @@ class Closure {
     add_by_name(name, user, rpath);
   }
 
-  // Where every program finds it; what is there is root's.
+  // Where every program finds it. What is there is root's, but where it searches in turn may be what the program said.
   void add_by_name(const std::string& name, const Loaded& user, const std::vector<std::string>& rpath) {
     if (name.find('/') != std::string::npos) return;
+    const Says says = rpath.empty() ? Says::root : user.says;
     bool found = false;  // several: of the same name, for different processors (glibc-hwcaps)
-    for (const std::string& path : elf::cached_paths(cache_->bytes(), name)) found |= try_library(path, user, rpath, Says::root);
+    for (const std::string& path : elf::cached_paths(cache_->bytes(), name)) found |= try_library(path, user, rpath, says);
     for (const std::string_view directory : kDefaultDirectories) {
       if (found) return;
-      found = try_library(child_path(directory, name), user, rpath, Says::root);
+      found = try_library(child_path(directory, name), user, rpath, says);
     }
   }
 
@@ -319,7 +326,7 @@ class Closure {
   TrustedWalks walks_;
   std::optional<Mapping> cache_;
   std::set<std::string, std::less<>> names_;
-  std::set<std::string, std::less<>> found_by_name_;
+  std::set<std::string, std::less<>> found_by_name_, asked_;
   std::vector<Loaded> waiting_;
   std::size_t libraries_ = 0;
   int spent_ = 0;
@@ -356,7 +363,18 @@ Expected<void> add_executed(const Binary& binary, std::vector<Grant>& grants) {
                      script ? binary.interpreter : binary.path, grants);
 }
 
-// Programs directly in a directory of exec. What cannot be read or is no program needs no closure.
+// A file that is not named but found in a directory of exec. What cannot be read or is no program needs no closure.
+void add_found(Closure& closure, int checked, const std::string& path, bool trusted) {
+  struct stat status {};
+  if (::fstat(checked, &status) != 0 || !S_ISREG(status.st_mode)) return;
+  if ((status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0) return;
+  const UniqueFd readable = reopen(checked, O_RDONLY);
+  const bool roots_own = trusted && status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+  if (readable) (void)closure.add_program(readable.get(), path, roots_own ? Says::root : Says::anybody);
+  else closure.miss(errno);
+}
+
+// Programs directly in a directory of exec.
 void add_directory(Closure& closure, int directory, const std::string& path, bool trusted) {
   UniqueFd fd = reopen(directory, O_RDONLY | O_DIRECTORY);
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fd ? ::fdopendir(fd.get()) : nullptr, &::closedir);
@@ -369,13 +387,7 @@ void add_directory(Closure& closure, int directory, const std::string& path, boo
     if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN) continue;
     if (!seen.insert(entry->d_ino).second) continue;
     const UniqueFd checked(::openat(::dirfd(stream.get()), entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!checked) closure.miss(errno);
-    struct stat status {};
-    if (!checked || ::fstat(checked.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-    if ((status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0) continue;
-    const UniqueFd readable = reopen(checked.get(), O_RDONLY);
-    const bool roots_own = trusted && status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-    if (readable) (void)closure.add_program(readable.get(), child_path(path, entry->d_name), roots_own ? Says::root : Says::anybody);
+    if (checked) add_found(closure, checked.get(), child_path(path, entry->d_name), trusted);
     else closure.miss(errno);
   }
 }
@@ -437,6 +449,8 @@ Expected<void> add_runtime(Plan& plan) {
       else add_directory(closure, grant.fd.get(), grant.path, grant.trusted);
     } else if (grant.directory) {
       add_directory(closure, grant.fd.get(), grant.path, grant.trusted);
+    } else if (grant.split) {
+      add_found(closure, grant.fd.get(), grant.path, grant.trusted);
     } else if (const UniqueFd readable = reopen(grant.fd.get(), O_RDONLY); readable) {
       // A helper may be a script, whose interpreter stands in exec by itself.
       if (elf::read_identity(readable.get()).word == 0) continue;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <memory>
 #include <optional>
 #include <set>
@@ -175,7 +176,8 @@ class SocketSearch {
   void descend(int fd, const std::string& name, const std::string& path, int depth) {
     if (hidden_.contains(path)) return;
     if (left_out(name)) return leave_out(name);
-    if (depth > kMaxDepth) return cover(path, true);
+    if (path == "/proc") return;  // no part of what "/" grants
+    if (depth > kMaxDepth || path.size() + NAME_MAX + 1 >= PATH_MAX) return cover(path, true);
     UniqueFd opened(::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (opened) return walk(std::move(opened), path, depth);
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return;  // gone, or no directory

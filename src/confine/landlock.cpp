@@ -167,6 +167,7 @@ int add_grants(Builder& builder, const Plan& plan, Ways ways, std::vector<std::s
   }
   for (const Covered& covered : plan.covered) {
     if (!ways.covered) break;
+    if (covered.grant.access <= PathAccess::read) continue;  // around it, and covered for where somebody moves it
     if (const int error = add_grant(builder, plan, covered.grant, around); error != 0) return error;
   }
   const Binary& binary = plan.binary;

@@ -84,11 +84,11 @@ class RootPlanner {
     collect();
     if (shows_proc_) plan_proc();
     if (root_.whole_root = binds_.contains("/"); root_.whole_root) binds_.erase("/");
+    own_tmp_ = plan_.tmp == Tmp::private_dir && !binds_.contains("/tmp");  // a grant of /tmp itself stands above
     drop_covered();
     std::vector<std::string> places;
     for (const auto& [path, bind] : binds_) places.push_back(path);
     for (const auto& path : places) add_mount_point(path, binds_.at(path).directory);
-    own_tmp_ = plan_.tmp == Tmp::private_dir && !binds_.contains("/tmp");  // a grant of /tmp itself stands above
     root_.own_tmp = own_tmp_;
     if (own_tmp_) ensure_directory("/tmp");
     if (own_proc_) ensure_directory("/proc");
@@ -204,11 +204,12 @@ class RootPlanner {
   // The bound directory that a path lies in; null: it lies in the new root's own tmpfs.
   const Bind* cover(const std::string& path) const {
     if (path == "/") return nullptr;
-    if (!any_directory_) return root_.whole_root ? &host_root_ : nullptr;
+    const Bind* const root = root_.whole_root && !(own_tmp_ && path.starts_with("/tmp/")) ? &host_root_ : nullptr;
+    if (!any_directory_) return root;
     for (std::string above = parent_of(path);; above = parent_of(above)) {
       const auto found = binds_.find(above);
       if (found != binds_.end() && found->second.directory) return &found->second;
-      if (above == "/") return root_.whole_root ? &host_root_ : nullptr;
+      if (above == "/") return root;
     }
   }
 
@@ -430,7 +431,9 @@ class RootPlanner {
   }
 
   [[nodiscard]] bool grants_in_proc() const {
-    return ::access("/proc", F_OK) != 0 || std::ranges::any_of(plan_.grants, [](const Grant& grant) { return is_within(grant.path, "/proc"); });
+    return ::access("/proc", F_OK) != 0 || std::ranges::any_of(plan_.grants, [](const Grant& grant) {
+      return grant.origin == Origin::policy && !grant.stat_only && is_within(grant.path, "/proc");  // nothing that a request names
+    });
   }
 
   // Over the writable binds, each with the directories that lead to it: a mount point can be neither renamed nor removed,
@@ -503,7 +506,7 @@ class RootPlanner {
       for (const auto& [place, bind] : binds_) {
         if (bind.directory && path.starts_with(bind.source + "/")) targets[place.substr(1) + path.substr(bind.source.size())] = directory;
       }
-      const bool ours = is_within(path, "/proc") || is_within(path, "/dev") || (own_tmp_ && is_within(path, "/tmp"));
+      const bool ours = is_within(path, "/proc") || path == "/dev" || (own_tmp_ && is_within(path, "/tmp"));
       if (cover(path) == &host_root_ && !ours) targets[path.substr(1)] = directory;
     };
     for (const Covered& covered : plan_.covered) {
