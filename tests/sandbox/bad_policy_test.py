@@ -198,6 +198,13 @@ class Variables(SandboxTest):
             if os.getuid() == 0 and not trusted:
                 self.assertIn("lies in %s, where a command may write" % self.ws, result["denied"]["message"])
             self.assertEqual(self.run_json(policy, ["sh", "-c", program + " made"])[1]["stdout"], "made\n" if trusted else "")
+            # Nor by a link of root's that leads there, nor as the interpreter of a script of root's.
+            link, script = os.path.join(self.dir, "tool"), self.write("script", "#!%s\n" % program, 0o755)
+            if not os.path.islink(link):
+                os.symlink(program, link)
+            for path, sandbox in ((link, {}), (script, {"exec": [program]})):
+                _, result = self.run_json(self.policy({"tool": dict(tool, path=path, sandbox=sandbox), "dash": writer}), ["tool"])
+                self.assertEqual((result["denied"] or {}).get("code"), None if trusted else "binary_untrusted", result)
             # Root's, where no command writes.
             _, result = self.run_json(self.policy({"tool": tool, "sh": shell}), ["tool"])
             self.assertEqual((result["denied"] or {}).get("code"), None if trusted or os.getuid() == 0 else "binary_untrusted", result)

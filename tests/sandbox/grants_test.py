@@ -387,6 +387,41 @@ class Covered(SandboxTest):
                 self.assertNotIn("hunter2", result["stdout"], (glob, result))
             self.assertTrue(os.path.exists(os.path.join(self.ws, "b/c/secret")), glob)
 
+    def test_what_is_denied_stays_so_for_who_reads_where_another_command_moves_it(self):
+        secret = self.write("ws/a/d/secret", "hunter2\n")
+        os.mkdir(self.ws + "/b")
+        reader = dict(SHELL, sandbox={"read": [self.ws]}, stdin="text")
+        mover = dict(SHELL, sandbox={"write": [self.ws], "exec": ["/usr/bin/mv"]}, path="/usr/bin/dash")
+        policy = self.policy({"dash": reader, "sh": mover}, defaults={"deny_paths": ["**/secret"]})
+        # It has begun when it takes what is written, and goes on when the other one has ended.
+        script = "read x; for f in a/d b/d; do read x < $f/secret && echo $x; done"
+        with subprocess.Popen([BINARY, "run", "--policy", policy, "--stdin", "-", "--", "dash", "-c", script], cwd=self.ws, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            process.stdin.write(b"x" * (400 * 1024))  # more than lies in pipes
+            process.stdin.flush()
+            _, result = self.run_json(policy, ["sh", "-c", "mv a/d b/d"])
+            self.assertEqual(result["exit_code"], 0, result)
+            process.stdin.write(b"\n")
+            process.stdin.close()
+            result = json.loads(process.stdout.read())
+        self.assertEqual(result["stdout"], "", result)
+        self.assertFalse(os.path.exists(secret))
+        with open(self.ws + "/b/d/secret") as f:
+            self.assertEqual(f.read(), "hunter2\n")
+
+    def test_a_name_that_is_too_long_to_be_said_shuts_nobody_out(self):
+        at = os.open(self.ws, os.O_DIRECTORY)
+        for _ in range(25):
+            os.mkdir("d" * 200, dir_fd=at)
+            deeper = os.open("d" * 200, os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = deeper
+        os.close(os.open("secret", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=at))
+        os.close(at)
+        for grant in ("read", "write"):
+            node = dict(SHELL, sandbox={grant: [self.ws]})
+            status, result = self.run_json(self.policy({"dash": node}, defaults={"deny_paths": ["**/secret"]}), ["dash", "-c", "echo ran"])
+            self.assertEqual((status, result["stdout"], result["sandbox"]["layers"]["deny_paths"]["status"]), (0, "ran\n", "enforced"), result)
+
     def test_what_is_only_read_stays_closed_below_a_tmp_of_the_commands_own(self):
         # Landlock's rule for that /tmp holds for what is mounted below it too.
         with tempfile.TemporaryDirectory(prefix="safe-exec-test-", dir="/tmp") as ws:

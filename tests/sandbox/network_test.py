@@ -58,12 +58,12 @@ class Network(SandboxTest):
         self.sockets.append(one)
         return one.getsockname()[1] if family != socket.AF_UNIX else address
 
-    def attempt(self, words, before=None, more=(), denied=(), **sandbox):
+    def attempt(self, words, before=None, more=(), denied=(), unseen=(), **sandbox):
         script = self.write("bin/attempt", SCRIPT)
         node = {"path": "/usr/bin/perl", "end_of_options": False,
                 "sandbox": dict({"read": [script, "/usr/lib", "/usr/share/perl", "/usr/share/perl5", "/etc/perl", *more]}, **sandbox),
                 "operands": [{"name": "script", "type": {"literal": script}}, {"name": "w", "type": {"text": [1, 200]}, "count": [1, 20]}]}
-        _, result = self.run_json(self.policy({"perl": node}, defaults={"deny_paths": list(denied)}), ["perl", script] + words, preexec_fn=before)
+        _, result = self.run_json(self.policy({"perl": node}, defaults={"deny_paths": list(denied), "deny_walk": {"leave_out": list(unseen)}}), ["perl", script] + words, preexec_fn=before)
         self.assertEqual(result["outcome"], {"type": "exited", "exit_code": 0}, result)
         return dict(line.rsplit(" ", 1) for line in result["stdout"].splitlines()), result
 
@@ -248,6 +248,14 @@ class Network(SandboxTest):
         # What is denied splits the grant, and leaves the others as they are.
         found, result = self.attempt(words, denied=["**/er"], unix_sockets=named, more=[self.ws])
         self.assertEqual({word for word, got in found.items() if got == "ok"}, granted, found)
+        # Nor one of /dev, which the whole root holds.
+        shared = "/dev/shm/safe-exec-test-%d" % os.getpid()
+        self.listen(socket.AF_UNIX, shared)
+        self.addCleanup(os.unlink, shared)
+        unseen = [name for name in os.listdir("/") if name != "dev"]
+        for denied in ([], [shared]):
+            found, _ = self.attempt(["unix:" + inner["granted"], "unix:" + shared], denied=denied, unseen=unseen, unix_sockets=named, more=["/"])
+            self.assertEqual({word for word, got in found.items() if got == "ok"}, {"unix:" + inner["granted"]}, found)
         # Where it was not looked for it is said.
         policy = {"true": {"path": "/usr/bin/true", "sandbox": {"read": [self.ws], "unix_sockets": named}}}
         for walk, said in ({"leave_out": ["left"]}, "not looked for in left"), ({"entries": 3}, "more than 3 entries"):

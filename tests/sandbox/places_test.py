@@ -35,6 +35,18 @@ class Places(SandboxTest):
             self.assertEqual(result["stdout"], "\ndone\n", result)
             _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", script])
             self.assertNotIn(secret, [grant["path"] for grant in json.loads(out)["confinement"]["grants"]])
+        # Where something in the directory is denied it is granted file by file, and of none of them the policy says more.
+        program("ws/own", self.write("ws/loader", "x", 0o755))
+        self.write("ws/.env", "x")
+        for layers in ({}, NO_NAMESPACES):
+            sandbox = {"read": [self.ws], "exec": ["${start_dir}"], "layers": layers}
+            policy = self.policy({"dash": dict(node, sandbox=sandbox)}, defaults={"deny_paths": ["**/.env", secret]})
+            status, result = self.run_json(policy, ["dash", "-c", script])
+            self.assertEqual((status, result["stdout"]), (0, "\ndone\n"), result)
+            _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", script])
+            origins = {grant["path"]: grant["origin"] for grant in json.loads(out)["confinement"]["grants"]}
+            self.assertNotIn(secret, origins)
+            self.assertEqual([path for path, origin in origins.items() if origin == "runtime" and path.startswith(self.dir)], [])
         # Named by the policy it is an error, and with its loader listed it is not.
         own = dict(node, path=self.ws + "/asset", trust="caller")
         status, result = self.run_json(self.policy({"asset": own}), ["asset", "-c", "x"])
@@ -61,8 +73,28 @@ class Places(SandboxTest):
                   "echo x > /dev/null && echo null; true 4< /dev/urandom && echo random") % os.ttyname(slave)
         _, result = self.run_shell(script, node={"sandbox": {"read": ["/"]}})
         self.assertEqual(result["stdout"].split(), ["/proc/*", "null", "random"], result)
+        # Nor where it is granted around something, nor by what a request names.
+        env = self.write("ws/.env", "hunter2\n")
+        node = dict(SHELL, sandbox={"read": ["/"]}, operands=[{"name": "p", "type": {"path": "stat", "within": ["/"]}, "count": [0, 1]}])
+        script = "echo /proc/[0-9]*; read x < /proc/version && echo $x; read x < %s && echo $x; echo end" % env
+        for operands in ([], ["/proc/version"]):
+            _, result = self.run_json(self.policy({"dash": node}, defaults={"deny_paths": [env]}), ["dash", "-c", script, *operands])
+            self.assertEqual(result["stdout"].split(), ["/proc/[0-9]*", "end"], result)
+            self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
         _, result = self.run_shell("read x < /proc/self/stat && echo $x", node={"sandbox": {"read": ["/"], "proc": "own"}})
         self.assertIn("(dash)", result["stdout"], result)
+
+    def test_of_the_whole_root_a_tmp_of_its_own_is_no_part(self):
+        place = tempfile.mkdtemp(prefix="safe-exec-test-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, place, True)
+        with open(place + "/f", "w") as f:
+            f.write("text\n")
+        for sandbox, seen in (({"read": ["/"]}, ""), ({"read": ["/", place]}, "text"), ({"read": ["/"], "write": [place]}, "text written")):
+            script = "read x < %s/f && echo $x; echo y > %s/new && echo written; true" % (place, place)
+            status, result = self.run_shell(script, node={"sandbox": dict(sandbox, tmp="private")}, cwd=self.ws)
+            self.assertEqual((status, result["stdout"].split()), (0, seen.split()), result)
+            status, result = self.run_shell("echo $PWD", node={"sandbox": dict(sandbox, tmp="private")}, cwd=place)
+            self.assertEqual((status, result["stdout"]), (0, place + "\n"), result)
 
     def test_below_a_tmp_of_its_own_a_missing_read_only_name_is_not_promised(self):
         place = tempfile.mkdtemp(prefix="safe-exec-test-", dir="/tmp")
