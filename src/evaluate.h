@@ -68,8 +68,9 @@ class PathResolver {
 
   // Where commands may write. Of a caller who is root all that a command makes there would be trusted, for it is root's: from then on
   // no program there is, but by Trust::caller, and a path of the policy that leaves such a place, or a variable's, by a link in it is a
-  // failure that broken() tells.
-  virtual void distrust(std::vector<std::string> /*places*/) {}
+  // failure that broken() tells. others: the policy has commands that were not read and may write elsewhere, too; no program beside the
+  // system's says more than its name then.
+  virtual void distrust(std::vector<std::string> /*places*/, bool /*others*/) {}
 
   // When the host could not answer (EMFILE, ENFILE, ENOMEM, EIO): then no denial of this decision is a verdict.
   [[nodiscard]] virtual std::optional<Error> broken() const { return std::nullopt; }

@@ -114,8 +114,18 @@ void add_place(const std::string& place, std::vector<std::string>& places) {
   places.push_back(std::move(at));
 }
 
-Expected<void> distrust(std::vector<std::string> writable, PathResolver& resolver) {
-  resolver.distrust(std::move(writable));
+// Of a policy in the form of a directory only the command that was asked for is read.
+bool has_other_commands(const Policy& policy) {
+  const auto has = [](std::string_view file) {
+    constexpr std::string_view kFile = "/policy.json";
+    if (!file.ends_with(kFile)) return false;
+    return ::access((std::string(file.substr(0, file.size() - kFile.size())) + "/commands").c_str(), F_OK) == 0;
+  };
+  return has(policy.file) || std::ranges::any_of(policy.sources, [&](const auto& source) { return source != nullptr && has(source->file()); });
+}
+
+Expected<void> distrust(const Policy& policy, std::vector<std::string> writable, PathResolver& resolver) {
+  resolver.distrust(std::move(writable), ::geteuid() == 0 && has_other_commands(policy));
   if (std::optional<Error> broken = resolver.broken()) return tl::unexpected(*std::move(broken));
   return {};
 }
@@ -128,7 +138,7 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     add_node(command.node, roots);
     if (command.defaults) add_sandbox(command.defaults->sandbox, roots);
   }
-  if (roots.empty()) return distrust({}, resolver);
+  if (roots.empty()) return distrust(policy, {}, resolver);
   Guarded guarded;
   if (auto done = guard(policy.file, guarded); !done) return done;
   for (const auto& source : policy.sources) {
@@ -152,7 +162,7 @@ Expected<void> check_policy_not_writable(const Policy& policy, PathResolver& res
     error.hint = made ? "name the policy (--policy, SAFE_EXEC_POLICY), or start safe-exec elsewhere" : "move the policy out of what its commands may write";
     return tl::unexpected(std::move(error));
   }
-  return distrust(std::move(writable), resolver);
+  return distrust(policy, std::move(writable), resolver);
 }
 
 }  // namespace safe_exec

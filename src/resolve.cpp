@@ -128,8 +128,9 @@ class SystemResolver final : public PathResolver {
   bool names_existing(std::string_view text, const std::vector<Root>& within) override;
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
-  void distrust(std::vector<std::string> places) override {
+  void distrust(std::vector<std::string> places, bool others) override {
     if (::geteuid() == 0) writable_ = places;
+    others_ = others && ::geteuid() == 0;
     roots_.distrust_links_in(std::move(places));
   }
   std::vector<ReadOnlyPath> read_only(const Root& root) override;
@@ -163,8 +164,16 @@ class SystemResolver final : public PathResolver {
     return trust_ == Trust::caller || place == writable_.end() ? nullptr : &*place;
   }
 
+  // Whether only root can have put it there, by no command.
+  [[nodiscard]] bool is_roots(const std::string& program) const {
+    constexpr std::string_view kSystem[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};
+    const auto holds = [&](std::string_view place) { return is_within(program, place); };
+    return trust_ == Trust::root && made_in(program) == nullptr && (!others_ || std::ranges::any_of(kSystem, holds));
+  }
+
   Roots roots_;
   std::vector<std::string> writable_;
+  bool others_ = false;         // what other commands may write is not known
   int exhausted_ = 0;           // errno
   std::string current_;         // physical path of the directory last entered
   Trust trust_ = Trust::root;   // of the command last identified; programs in its exec list meet the same rule
@@ -191,6 +200,7 @@ PathResult<Binary> SystemResolver::binary(const Command& command, std::string_vi
                     "a program that lies elsewhere, or \"trust\": \"caller\"");
     }
   }
+  identified->trusted = identified->trusted && is_roots(identified->physical);
   return identified;
 }
 
@@ -427,14 +437,14 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   if (executable && S_ISDIR(mode) && root.variable.empty()) {  // who starts it chooses what a variable stands for
     const bool roots_own = walk_trusted(opened.physical, Owners::root).has_value();
     if (!roots_own && !walk_trusted(opened.physical, Owners::root_or_caller)) return std::nullopt;
-    grant.trusted = roots_own && trust_ == Trust::root && made_in(opened.physical) == nullptr;
+    grant.trusted = roots_own && is_roots(opened.physical);
   }
   if (executable && S_ISREG(mode)) {
     auto checked = check_executable(opened.physical, trust_);
     if (!checked) note(checked.error().sys_errno);
     if (!checked || !same_inode(checked->status, opened.status) || made_in(checked->path) != nullptr) return std::nullopt;
     grant.fd = std::move(checked->fd);
-    grant.trusted = trust_ == Trust::root;
+    grant.trusted = is_roots(checked->path);
   } else {
     grant.fd = UniqueFd(::fcntl(opened.fd.get(), F_DUPFD_CLOEXEC, 3));
     if (!grant.fd) note(errno);

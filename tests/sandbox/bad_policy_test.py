@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import struct
 import time
 
 from harness import SANITIZED, SHELL, SandboxTest, main
@@ -208,6 +209,28 @@ class Variables(SandboxTest):
             # Root's, where no command writes.
             _, result = self.run_json(self.policy({"tool": tool, "sh": shell}), ["tool"])
             self.assertEqual((result["denied"] or {}).get("code"), None if trusted or os.getuid() == 0 else "binary_untrusted", result)
+
+    def test_what_another_file_of_the_policy_lets_be_written_is_believed_no_more(self):
+        """Only the command that is asked for is read: where the others may write is not known."""
+        secret = self.write("secret", "hunter2\n", 0o600)
+        os.makedirs(self.dir + "/p/commands")
+        os.mkdir(self.dir + "/build")
+        program = self.dir + "/build/tool"
+        self.policy({}, "p/policy.json", defaults={"deny_paths": [secret]})
+        for name, sandbox in (("dash", {"write": [self.dir + "/build"]}), ("sh", {"exec": [self.dir + "/build"]})):
+            self.write("p/commands/%s.json" % name, json.dumps(dict(SHELL, sandbox=sandbox)))
+        # The smallest program of this machine whose loader is that file: an ELF header and one PT_INTERP behind it, elf(5).
+        with open("/usr/bin/true", "rb") as f:
+            start = f.read(20)
+        text = secret.encode() + b"\0"
+        made = start + struct.pack("<IQQQIHHHHHH", 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+        made += struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(text), len(text), 1) + text + bytes(200)
+        script = "printf '%s' > %s" % ("".join("\\%03o" % byte for byte in made), program)
+        _, result = self.run_json(self.dir + "/p", ["dash", "-c", script])
+        self.assertEqual(result["exit_code"], 0, result)
+        os.chmod(program, 0o755)
+        _, result = self.run_json(self.dir + "/p", ["sh", "-c", "read x < %s && echo $x; echo end" % secret])
+        self.assertEqual(result["stdout"], "end\n", result)
 
     def test_a_within_that_is_not_there_holds_nothing(self):
         status, answer = self.ask(self.ws, "--var", "v=" + self.ws, within=[self.dir + "/none"])

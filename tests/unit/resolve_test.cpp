@@ -525,12 +525,12 @@ TEST_CASE("resolve: no path of the policy leaves by a link what a command may wr
   world.scratch.link("to_ws", "ws/dir/in");
   const auto asked = [&](const std::string& place, const std::string& path) {
     auto resolver = make_system_resolver(world.policy, {}).value();
-    resolver->distrust({world.scratch / place});
+    resolver->distrust({world.scratch / place}, false);
     (void)resolver->policy_path({"", world.scratch / path, {}}, PathAccess::read, false);
     const auto late = resolver->broken();
     auto early = make_system_resolver(world.policy, {}).value();
     (void)early->policy_path({"", world.scratch / path, {}}, PathAccess::read, false);
-    early->distrust({world.scratch / place});
+    early->distrust({world.scratch / place}, false);
     CHECK(late.has_value() == early->broken().has_value());
     return late ? std::string(code_name(late->code)) : "passed";
   };
@@ -544,11 +544,11 @@ TEST_CASE("resolve: no path of the policy leaves by a link what a command may wr
   World variables({variable("v", world.scratch / "ws/dir/out")});
   auto resolver = make_system_resolver(variables.policy, {}).value();
   CHECK(!resolver->broken());
-  resolver->distrust({world.ws});
+  resolver->distrust({world.ws}, false);
   CHECK(resolver->broken().has_value());
   World beneath({variable("w", world.ws)});
   resolver = make_system_resolver(beneath.policy, {}).value();
-  resolver->distrust({});
+  resolver->distrust({}, false);
   (void)resolver->policy_path({"", world.scratch / "ws/dir/out/deep", {}}, PathAccess::read, false);
   CHECK(resolver->broken().has_value());
 }
