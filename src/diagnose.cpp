@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -23,6 +22,7 @@
 #include "beneath.h"
 #include "binary.h"
 #include "confine/seccomp.h"
+#include "hints.h"
 #include "inline_text.h"
 #include "pattern.h"
 #include "supervise.h"
@@ -31,13 +31,6 @@ namespace safe_exec {
 namespace {
 
 constexpr std::size_t kMaxBlocked = 20, kMaxPassed = 5;
-// What programs look for and mostly do without, below each.
-constexpr std::array<Name, 23> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", "/etc/selinux",
-                                            "/sys", "/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/filesystems", "/proc/meminfo", "/proc/cpuinfo",
-                                            "/proc/stat", "/proc/sys", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/etc/gitconfig",
-                                            "/usr/lib/ssl/openssl.cnf", "/etc/ssl/openssl.cnf", "/etc/services", "/usr/share/zoneinfo"};
-constexpr std::array<Name, 5> kOftenAbsentAsSuch{"/", "/run", "/usr/local", "/usr/local/include", "/dev/tty"};
-constexpr std::array<Name, 4> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/", "/dist-packages", "/sitecustomize"};
 
 bool holds(const Outcome& outcome, Layer layer) {
   const auto found = std::ranges::find(outcome.layers, layer, &LayerStatus::layer);
@@ -51,18 +44,6 @@ std::string error_name(int error) {
 
 // ---- one observed call
 
-struct Observed {
-  std::string call;
-  std::string path;  // absolute where that can be known
-  int family = 0;    // of socket(2)
-  bool executes = false, writes = false, is_socket = false;
-  bool names = false;  // makes, moves or removes a name: a matter of its directory
-  bool another = false;  // and there is a second path, which is not known
-  bool looks = false;    // at what Landlock does not mediate, where only modes decide
-  unsigned asks = 0;     // of that: the bits that access(2) asks for
-  [[nodiscard]] bool is_known() const { return path.starts_with('/'); }
-};
-
 std::string socket_path(const RefusedCall& refused) {
   sockaddr_un address{};
   static_assert(sizeof address <= sizeof refused.text);
@@ -71,8 +52,6 @@ std::string socket_path(const RefusedCall& refused) {
   const std::size_t size = ::strnlen(address.sun_path, sizeof address.sun_path);
   return std::string(address.sun_path, size);
 }
-
-std::string parent_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
 
 // Through the links on the way, of which the host has no others; what is not there keeps its name.
 std::string physical(const std::string& path) {
@@ -118,23 +97,6 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   return seen;
 }
 
-// A Unix socket: libc asks a daemon for names, if there is one.
-bool is_done_without(const Observed& seen) {
-  if (seen.family == AF_UNIX || std::ranges::any_of(kOftenAbsentAsSuch, [&](std::string_view name) { return seen.path == name; })) return true;
-  return !seen.writes && !seen.executes && (std::ranges::any_of(kOftenAbsent, [&](std::string_view place) { return is_within(seen.path, place); }) ||
-                                            std::ranges::any_of(kOftenAbsentBelow, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; }));
-}
-
-bool is_granted(const Plan& plan, std::string_view path, PathAccess least = PathAccess::stat) {
-  return std::ranges::any_of(plan.grants, [&](const Grant& grant) {
-    if (grant.access < least) return false;
-    const auto below = [&](const std::string& name) {
-      return !name.empty() && (grant.directory ? is_within(path, name) : path == name);
-    };
-    return below(grant.path) || below(grant.given);
-  });
-}
-
 // Whether a mount lies over it: what is there on the host says nothing then.
 bool is_covered(const Plan& plan, const Launch& launch, const std::string& path) {
   if (plan.covered.empty() || !path.starts_with('/') || !launch.wanted.namespaces.mount) return false;
@@ -159,11 +121,6 @@ bool is_beside_denied(const Plan& plan, const Observed& seen) {
 }
 
 // ---- what this host says of it, without a sandbox
-
-bool is_absent(const std::string& path) {
-  struct stat status {};
-  return ::lstat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
-}
 
 bool is_mounted_read_only(std::string path) {
   while (path.size() > 1 && is_absent(path)) path = parent_of(path);
@@ -192,55 +149,6 @@ std::optional<bool> modes_allow(const Observed& seen) {
   }
   const bool of_directory = seen.names && (!seen.call.starts_with("open") || is_absent(seen.path));
   return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.looks ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
-}
-
-// Where a process sees what is its own: that it is absent for us says nothing.
-bool is_of_proc(std::string_view path) {
-  return is_within(path, "/proc") || is_within(path, "/dev/fd") || path == "/dev/stdin" || path == "/dev/stdout" || path == "/dev/stderr";
-}
-
-// What in the policy would grant it.
-std::string key_for(const Plan& plan, const Observed& seen) {
-  const auto lies_in = [&](std::string_view place) { return is_within(seen.path, place); };
-  if (is_of_proc(seen.path)) return plan.proc == Proc::none ? "sandbox.proc gives a /proc" : "what is there belongs to another process, or to the kernel";
-  if (lies_in("/tmp") && plan.tmp == Tmp::none) return "sandbox.tmp \"private\" gives a /tmp";
-  if (seen.executes) return "sandbox.exec";
-  if (seen.names && is_absent(seen.path)) return "sandbox.write, of its directory " + parent_of(seen.path);
-  return seen.writes ? "sandbox.write" : "sandbox.read";
-}
-
-// The path of read_only that keeps it, or a name on the way to it; empty: none.
-std::string kept_by(const Plan& plan, const Observed& seen) {
-  if (!seen.writes && !seen.names) return {};
-  const auto kept = std::ranges::find_if(plan.read_only, [&](const ReadOnlyPath& one) {
-    return is_within(seen.path, one.path) || (seen.names && is_within(one.path, seen.path));
-  });
-  return kept == plan.read_only.end() ? std::string() : kept->path;
-}
-
-std::string hint_of_filter(const Observed& seen) {
-  if (seen.family == AF_UNIX) return "no Unix socket is granted (sandbox.unix_sockets)";
-  if (seen.call == "socket" && seen.family != AF_INET && seen.family != AF_INET6) return "sockets of this family are not granted";
-  if (seen.is_socket) return "no socket of this kind is granted (sandbox.network, sandbox.unix_sockets)";
-  if (seen.executes) return "no further program may be executed (sandbox.exec)";
-  if (seen.call.find("chmod") < 2 || seen.call.find("chown") < 3 || seen.call.find("utime") != std::string::npos ||
-      seen.call.find("xattr") != std::string::npos) {
-    return "metadata may be changed only where the policy grants a write, and in a minimal root; set-user-ID never";
-  }
-  if (seen.call == "mmap" || seen.call == "mprotect" || seen.call == "memfd_create") {
-    return "memory that was written may not be executed (sandbox.syscalls \"jit\" lets it)";
-  }
-  return "the system call filter refuses this call";
-}
-
-// Of what Landlock refuses, that which is no file; empty: it is not that.
-std::string hint_of_domain(const Plan& plan, const Launch& launch, const Observed& seen, int error) {
-  if (!launch.wanted.landlock || !seen.path.empty()) return "";
-  if (seen.is_socket && error == EACCES && plan.network.kind == Network::Kind::connect_tcp) return "no such port is granted (sandbox.network, connect_tcp)";
-  if (launch.ruleset.abi < landlock::kScopes || error != EPERM) return "";
-  if (seen.is_socket || seen.call.starts_with("send")) return "abstract Unix sockets of others stay shut (sandbox.unix_sockets names files)";
-  if (seen.call.ends_with("kill") || seen.call.find("sig") != std::string::npos) return "only the command's own processes may be signalled";
-  return "";
 }
 
 void judge_read_only(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
@@ -334,18 +242,6 @@ void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, 
   }
 }
 
-// Which limit an error may come from; empty: none that is in force.
-std::string_view limit_behind(const Plan& plan, int error) {
-  const EffectiveLimits& limits = plan.limits;
-  switch (error) {
-    case EMFILE: return limits.open_files > 0 ? "limits.open_files may have been reached" : "";
-    case EFBIG: return limits.file_mib > 0 ? "a file may not become larger than limits.file_mib" : "";
-    case EAGAIN: return limits.processes > 0 ? "limits.processes may have been reached" : "";
-    case ENOMEM: return limits.memory_mib > 0 || limits.data() > 0 ? "limits.memory_mib or data_mib may have been reached" : "";
-    default: return "";
-  }
-}
-
 // Empty layer: not the confinement's doing.
 Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused, const Observed& seen) {
   Blocked out{"", seen.call, seen.path, error_name(refused.error_number), "", true};
@@ -412,35 +308,6 @@ bool same(const Blocked& a, const Blocked& b) {
   return a.layer == b.layer && a.call == b.call && a.path == b.path && a.error == b.error && a.hint == b.hint;
 }
 
-// Whether it names this file: not as a part of a longer name.
-bool names_file(const std::string& text, std::string_view file) {
-  const auto ends = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos; };
-  for (std::size_t at = text.find(file); at != std::string::npos; at = text.find(file, at + 1)) {
-    const std::size_t end = at + file.size();
-    if ((at == 0 || ends(text[at - 1])) && (end == text.size() || ends(text[end]))) return true;
-  }
-  return false;
-}
-
-// As strerror(3) has it, in whatever case (Go's are small), or by its name (node's).
-bool says(const std::string& text, int error) {
-  const auto same_letter = [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); };
-  const std::string_view words = ::strerrordesc_np(error);
-  return std::ranges::search(text, words, same_letter).size() > 0 || names_file(text, ::strerrorname_np(error));
-}
-
-bool says(const Captured& captured, int error) {
-  struct Other {
-    int error;
-    Name words;
-  };
-  // What shells, perl, python and others say instead.
-  constexpr std::array<Other, 4> kOthers{{{EAGAIN, "Cannot fork"}, {ENOMEM, "Out of memory"}, {ENOMEM, "out of memory"}, {ENOMEM, "MemoryError"}}};
-  const auto holds = [](const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; };
-  const auto other = [&](const Other& one) { return one.error == error && (holds(captured.head, one.words) || holds(captured.tail, one.words)); };
-  return says(captured.head, error) || says(captured.tail, error) || std::ranges::any_of(kOthers, other);
-}
-
 void add_once(std::vector<Blocked>& list, Blocked one) {
   if (std::ranges::none_of(list, [&](const Blocked& known) { return same(known, one); })) list.push_back(std::move(one));
 }
@@ -453,7 +320,7 @@ void add_name(std::vector<std::string>& names, const std::string& name) {
 void conclude_covered(const Covered& covered, const Outcome& outcome, std::vector<Blocked>& blocked) {
   for (const Covered::Match& match : covered.matches) {
     const std::string_view file = std::string_view(match.path).substr(match.path.rfind('/') + 1);
-    if (blocked.size() == kMaxBlocked || (!names_file(outcome.err.head, file) && !names_file(outcome.err.tail, file))) continue;
+    if (blocked.size() == kMaxBlocked || !names_file(outcome.err, file)) continue;
     add_once(blocked, {std::string(layer_name(Layer::deny_paths)), "", match.path, "",
                        "deny_paths of the policy protects it: do without it, or leave it out", false});
   }
@@ -495,7 +362,7 @@ bool conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
 
 std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::vector<RefusedCall>& refused, const Captured& said,
                                      std::string& without) {
-  const auto names = [&](std::string_view text) { return names_file(said.head, text) || names_file(said.tail, text); };
+  const auto names = [&](std::string_view text) { return names_file(said, text); };
   std::vector<Blocked> found, absent;
   std::vector<std::string> passed;
   for (auto one = refused.rbegin(); one != refused.rend(); ++one) {  // the last ones are the nearest to the failure
@@ -539,7 +406,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   }};
   std::vector<Blocked> blocked;
   for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
-  const bool named = names_file(outcome.err.head, "/tmp") || names_file(outcome.err.tail, "/tmp");
+  const bool named = names_file(outcome.err, "/tmp");
   const bool temporary = named && std::ranges::none_of(plan.grants, [](const Grant& grant) { return is_within(grant.path, "/tmp"); });
   if (temporary && plan.tmp == Tmp::private_dir && !holds(outcome, Layer::mount_namespace)) {
     blocked.push_back({std::string(layer_name(Layer::mount_namespace)), "", "/tmp", "", std::string(kNoTmp), false});

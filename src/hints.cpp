@@ -1,0 +1,140 @@
+#include "hints.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "confine/landlock.h"
+#include "inline_text.h"
+#include "pattern.h"
+
+namespace safe_exec {
+namespace {
+
+// What programs look for and mostly do without, below each.
+constexpr std::array<Name, 23> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack", "/etc/selinux",
+                                            "/sys", "/proc/self", "/proc/thread-self", "/proc/mounts", "/proc/filesystems", "/proc/meminfo", "/proc/cpuinfo",
+                                            "/proc/stat", "/proc/sys", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/etc/gitconfig",
+                                            "/usr/lib/ssl/openssl.cnf", "/etc/ssl/openssl.cnf", "/etc/services", "/usr/share/zoneinfo"};
+constexpr std::array<Name, 5> kOftenAbsentAsSuch{"/", "/run", "/usr/local", "/usr/local/include", "/dev/tty"};
+constexpr std::array<Name, 4> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/", "/dist-packages", "/sitecustomize"};
+
+// As strerror(3) has it, in whatever case (Go's are small), or by its name (node's).
+bool says(const std::string& text, int error) {
+  const auto same_letter = [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); };
+  const std::string_view words = ::strerrordesc_np(error);
+  return std::ranges::search(text, words, same_letter).size() > 0 || names_file(text, ::strerrorname_np(error));
+}
+
+}  // namespace
+
+// A Unix socket: libc asks a daemon for names, if there is one.
+bool is_done_without(const Observed& seen) {
+  if (seen.family == AF_UNIX || std::ranges::any_of(kOftenAbsentAsSuch, [&](std::string_view name) { return seen.path == name; })) return true;
+  return !seen.writes && !seen.executes && (std::ranges::any_of(kOftenAbsent, [&](std::string_view place) { return is_within(seen.path, place); }) ||
+                                            std::ranges::any_of(kOftenAbsentBelow, [&](std::string_view part) { return seen.path.find(part) != std::string::npos; }));
+}
+
+bool is_granted(const Plan& plan, std::string_view path, PathAccess least) {
+  return std::ranges::any_of(plan.grants, [&](const Grant& grant) {
+    if (grant.access < least) return false;
+    const auto below = [&](const std::string& name) {
+      return !name.empty() && (grant.directory ? is_within(path, name) : path == name);
+    };
+    return below(grant.path) || below(grant.given);
+  });
+}
+
+bool is_absent(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+std::string parent_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
+
+bool is_of_proc(std::string_view path) {
+  return is_within(path, "/proc") || is_within(path, "/dev/fd") || path == "/dev/stdin" || path == "/dev/stdout" || path == "/dev/stderr";
+}
+
+std::string key_for(const Plan& plan, const Observed& seen) {
+  const auto lies_in = [&](std::string_view place) { return is_within(seen.path, place); };
+  if (is_of_proc(seen.path)) return plan.proc == Proc::none ? "sandbox.proc gives a /proc" : "what is there belongs to another process, or to the kernel";
+  if (lies_in("/tmp") && plan.tmp == Tmp::none) return "sandbox.tmp \"private\" gives a /tmp";
+  if (seen.executes) return "sandbox.exec";
+  if (seen.names && is_absent(seen.path)) return "sandbox.write, of its directory " + parent_of(seen.path);
+  return seen.writes ? "sandbox.write" : "sandbox.read";
+}
+
+std::string kept_by(const Plan& plan, const Observed& seen) {
+  if (!seen.writes && !seen.names) return {};
+  const auto kept = std::ranges::find_if(plan.read_only, [&](const ReadOnlyPath& one) {
+    return is_within(seen.path, one.path) || (seen.names && is_within(one.path, seen.path));
+  });
+  return kept == plan.read_only.end() ? std::string() : kept->path;
+}
+
+std::string hint_of_filter(const Observed& seen) {
+  if (seen.family == AF_UNIX) return "no Unix socket is granted (sandbox.unix_sockets)";
+  if (seen.call == "socket" && seen.family != AF_INET && seen.family != AF_INET6) return "sockets of this family are not granted";
+  if (seen.is_socket) return "no socket of this kind is granted (sandbox.network, sandbox.unix_sockets)";
+  if (seen.executes) return "no further program may be executed (sandbox.exec)";
+  if (seen.call.find("chmod") < 2 || seen.call.find("chown") < 3 || seen.call.find("utime") != std::string::npos ||
+      seen.call.find("xattr") != std::string::npos) {
+    return "metadata may be changed only where the policy grants a write, and in a minimal root; set-user-ID never";
+  }
+  if (seen.call == "mmap" || seen.call == "mprotect" || seen.call == "memfd_create") {
+    return "memory that was written may not be executed (sandbox.syscalls \"jit\" lets it)";
+  }
+  return "the system call filter refuses this call";
+}
+
+std::string hint_of_domain(const Plan& plan, const Launch& launch, const Observed& seen, int error) {
+  if (!launch.wanted.landlock || !seen.path.empty()) return "";
+  if (seen.is_socket && error == EACCES && plan.network.kind == Network::Kind::connect_tcp) return "no such port is granted (sandbox.network, connect_tcp)";
+  if (launch.ruleset.abi < landlock::kScopes || error != EPERM) return "";
+  if (seen.is_socket || seen.call.starts_with("send")) return "abstract Unix sockets of others stay shut (sandbox.unix_sockets names files)";
+  if (seen.call.ends_with("kill") || seen.call.find("sig") != std::string::npos) return "only the command's own processes may be signalled";
+  return "";
+}
+
+std::string_view limit_behind(const Plan& plan, int error) {
+  const EffectiveLimits& limits = plan.limits;
+  switch (error) {
+    case EMFILE: return limits.open_files > 0 ? "limits.open_files may have been reached" : "";
+    case EFBIG: return limits.file_mib > 0 ? "a file may not become larger than limits.file_mib" : "";
+    case EAGAIN: return limits.processes > 0 ? "limits.processes may have been reached" : "";
+    case ENOMEM: return limits.memory_mib > 0 || limits.data() > 0 ? "limits.memory_mib or data_mib may have been reached" : "";
+    default: return "";
+  }
+}
+
+bool names_file(const std::string& text, std::string_view file) {
+  const auto ends = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos; };
+  for (std::size_t at = text.find(file); at != std::string::npos; at = text.find(file, at + 1)) {
+    const std::size_t end = at + file.size();
+    if ((at == 0 || ends(text[at - 1])) && (end == text.size() || ends(text[end]))) return true;
+  }
+  return false;
+}
+
+bool names_file(const Captured& captured, std::string_view file) { return names_file(captured.head, file) || names_file(captured.tail, file); }
+
+bool says(const Captured& captured, int error) {
+  struct Other {
+    int error;
+    Name words;
+  };
+  // What shells, perl, python and others say instead.
+  constexpr std::array<Other, 4> kOthers{{{EAGAIN, "Cannot fork"}, {ENOMEM, "Out of memory"}, {ENOMEM, "out of memory"}, {ENOMEM, "MemoryError"}}};
+  const auto holds = [](const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; };
+  const auto other = [&](const Other& one) { return one.error == error && (holds(captured.head, one.words) || holds(captured.tail, one.words)); };
+  return says(captured.head, error) || says(captured.tail, error) || std::ranges::any_of(kOthers, other);
+}
+
+}  // namespace safe_exec
