@@ -395,11 +395,13 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   const std::string more = plan.repeatable ? "; --diagnose says which call, and on what" : "";
   const bool landlock = holds(outcome, Layer::landlock);
   const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
-  const std::array<std::pair<int, Blocked>, 7> known{{
+  const std::array<std::pair<int, Blocked>, 9> known{{
       {EMFILE, {std::string(layer_name(Layer::limits)), "", "", "EMFILE", "limits.open_files may have been reached", false}},
       {EAGAIN, {std::string(layer_name(Layer::limits)), "", "", "EAGAIN", "limits.processes may have been reached", false}},
       {ENOMEM, {std::string(layer_name(Layer::limits)), "", "", "ENOMEM", "limits.memory_mib or data_mib may have been reached", false}},
       {EFBIG, {std::string(layer_name(Layer::limits)), "", "", "EFBIG", "a file may not become larger than limits.file_mib" + more, false}},
+      {-SIGXFSZ, {std::string(layer_name(Layer::limits)), "", "", "SIGXFSZ", "a file may not become larger than limits.file_mib", false}},
+      {-SIGXCPU, {std::string(layer_name(Layer::limits)), "", "", "SIGXCPU", "a process may not take more processor time than limits.cpu_s", false}},
       {EACCES, {files, "", "", "EACCES", "the policy grants no such access to the file, or its own mode does not" + more, false}},
       {EPERM, {std::string(layer_name(Layer::seccomp)), "", "", "EPERM", "the system call filter, or a missing capability, refuses it" + more, false}},
       {EROFS, {std::string(layer_name(Layer::mount_namespace)), "", "", "EROFS", "mounted read-only: the policy grants no write there" + more, false}},

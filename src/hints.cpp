@@ -1,6 +1,7 @@
 #include "hints.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,11 +26,13 @@ constexpr std::array<Name, 23> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/loca
 constexpr std::array<Name, 5> kOftenAbsentAsSuch{"/", "/run", "/usr/local", "/usr/local/include", "/dev/tty"};
 constexpr std::array<Name, 4> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/", "/dist-packages", "/sitecustomize"};
 
-// As strerror(3) has it, in whatever case (Go's are small), or by its name (node's).
+// As strerror(3) or strsignal(3) has it, in whatever case (Go's are small), or by its name (node's).
 bool says(const std::string& text, int error) {
   const auto same_letter = [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); };
-  const std::string_view words = ::strerrordesc_np(error);
-  return std::ranges::search(text, words, same_letter).size() > 0 || names_file(text, ::strerrorname_np(error));
+  const std::string_view words = error < 0 ? ::sigdescr_np(-error) : ::strerrordesc_np(error);
+  const bool described = std::ranges::search(text, words, same_letter).size() > 0;
+  if (error < 0) return described || text.find(std::string("SIG") + ::sigabbrev_np(-error)) != std::string::npos;  // python: "Signals.SIGXCPU"
+  return described || names_file(text, ::strerrorname_np(error));
 }
 
 }  // namespace
@@ -107,6 +110,8 @@ std::string_view limit_behind(const Plan& plan, int error) {
   const EffectiveLimits& limits = plan.limits;
   switch (error) {
     case EMFILE: return limits.open_files > 0 ? "limits.open_files may have been reached" : "";
+    case -SIGXCPU: return limits.cpu_s > 0 ? "a process may not take more processor time than limits.cpu_s" : "";
+    case -SIGXFSZ:
     case EFBIG: return limits.file_mib > 0 ? "a file may not become larger than limits.file_mib" : "";
     case EAGAIN: return limits.processes > 0 ? "limits.processes may have been reached" : "";
     case ENOMEM: return limits.memory_mib > 0 || limits.data() > 0 ? "limits.memory_mib or data_mib may have been reached" : "";

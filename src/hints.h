@@ -48,14 +48,14 @@ struct Observed {
 // Of what Landlock refuses, that which is no file; empty: it is not that.
 [[nodiscard]] std::string hint_of_domain(const Plan& plan, const Launch& launch, const Observed& seen, int error);
 
-// Which limit an error may come from; empty: none that is in force.
+// Which limit an error may come from, or a signal (-SIGXCPU) that ended a process below the command; empty: none that is in force.
 [[nodiscard]] std::string_view limit_behind(const Plan& plan, int error);
 
 // Whether it names this file: not as a part of a longer name.
 [[nodiscard]] bool names_file(const std::string& text, std::string_view file);
 [[nodiscard]] bool names_file(const Captured& captured, std::string_view file);
 
-// Whether it complains of this error.
+// Whether it complains of this error, or of this signal (-SIGXCPU).
 [[nodiscard]] bool says(const Captured& captured, int error);
 
 }  // namespace safe_exec

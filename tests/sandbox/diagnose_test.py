@@ -143,6 +143,19 @@ class Diagnose(SandboxTest):
             _, result = self.run_json(self.policy({"c": node}), ["c"] + argv)
             self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("limits", error)], result)
 
+    def test_limits_that_ended_a_child_are_concluded_from_what_the_shell_says(self):
+        perl = {"exec": ["/usr/bin/perl"], "write": [self.ws]}
+        for script, limits, signal, key in (("perl -e 'while (1) {}'; exit 1", {"cpu_s": 1}, "SIGXCPU", "limits.cpu_s"),
+                                            ("perl -e 'open F, q(>big); print F q(x) x 3e6'; exit 1", {"file_mib": 1}, "SIGXFSZ", "limits.file_mib")):
+            for options in ((), ("--diagnose",)):
+                _, result = self.run_shell(script, *options, node={"limits": limits, "repeatable": True, "sandbox": perl})
+                found = [(one["layer"], one["errno"], key in one["hint"], one["observed"]) for one in result["sandbox"]["blocked"]]
+                self.assertEqual((result["outcome"]["type"], found[:1]), ("exited", [("limits", signal, True, False)]), result)
+        _, result = self.run_shell("echo 'died with <Signals.SIGXCPU: 24>.' >&2; exit 1")  # as python's subprocess has it
+        self.assertEqual([(one["layer"], one["errno"]) for one in result["sandbox"]["blocked"]], [("limits", "SIGXCPU")], result)
+        _, result = self.run_shell("echo CPU time limit exceeded >&2; exit 1", node={"limits": {"cpu_s": 0}})
+        self.assertEqual(result["sandbox"]["blocked"], [])
+
     def test_the_last_calls_are_those_that_are_kept(self):
         result = self.diagnosed("/usr/bin/perl", ["-e", "for (1 .. 3000) { -e qq(/nonexistent/$_) } open(F, '%s') or die $!" % self.secret])
         self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
