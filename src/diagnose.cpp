@@ -80,6 +80,7 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
     seen.names = (flags & O_CREAT) != 0;
   } else seen.writes = seen.call != "openat2" && !seen.executes && !seen.looks;
   if (accesses) seen.asks = refused.arguments[seen.call == "access" ? 1 : 2] & 7U;
+  seen.writes |= (seen.asks & W_OK) != 0;
   while (seen.path.size() > 1 && seen.path.ends_with('/')) seen.path.pop_back();
   // A descriptor whose directory has no name has an empty one, which is not known; the working directory's is another matter.
   const int at = directory_argument(refused.number);

@@ -11,6 +11,7 @@
 #include <array>
 #include <cctype>
 
+#include "bundles.h"
 #include "confine/landlock.h"
 #include "inline_text.h"
 #include "pattern.h"
@@ -33,6 +34,33 @@ bool says(const std::string& text, int error) {
   const bool described = std::ranges::search(text, words, same_letter).size() > 0;
   if (error < 0) return described || text.find(std::string("SIG") + ::sigabbrev_np(-error)) != std::string::npos;  // python: "Signals.SIGXCPU"
   return described || names_file(text, ::strerrorname_np(error));
+}
+
+// The bundles that grant it to be read, as the policy names them; empty: none.
+std::string bundles_of(const Plan& plan, const std::string& path) {
+  struct Named {
+    Bundle bundle;
+    Name name;
+  };
+  constexpr std::array<Named, 6> kNamed{{{Bundle::nss, "nss"}, {Bundle::dns, "dns"}, {Bundle::tls, "tls"}, {Bundle::tz, "tz"}, {Bundle::term, "term"}, {Bundle::locale, "locale"}}};
+  const std::string_view file = std::string_view(path).substr(path.rfind('/') + 1);
+  std::string found;
+  for (const auto& [bundle, name] : kNamed) {
+    const BundleFiles files = bundle_files(bundle);
+    const bool holds = std::ranges::any_of(files.paths, [&](std::string_view place) { return is_within(path, place); }) ||
+                       std::ranges::any_of(files.libraries, [&](std::string_view library) { return library == file; });
+    if (!holds) continue;
+    if (std::ranges::find(plan.bundles, bundle) != plan.bundles.end()) return "";  // then it is not that
+    found.append(found.empty() ? "sandbox.bundles \"" : " or \"").append(name).append("\"");
+  }
+  return found;
+}
+
+// As a shell looks for one in all of PATH.
+bool is_program(const std::string& path) {
+  struct stat status {};
+  const bool in_bin = path.find("/bin/") != std::string::npos || path.find("/sbin/") != std::string::npos;
+  return in_bin && ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 0111) != 0;
 }
 
 }  // namespace
@@ -69,7 +97,10 @@ std::string key_for(const Plan& plan, const Observed& seen) {
   const auto lies_in = [&](std::string_view place) { return is_within(seen.path, place); };
   if (is_of_proc(seen.path)) return plan.proc == Proc::none ? "sandbox.proc gives a /proc" : "what is there belongs to another process, or to the kernel";
   if (lies_in("/tmp") && plan.tmp == Tmp::none) return "sandbox.tmp \"private\" gives a /tmp";
-  if (seen.executes) return "sandbox.exec";
+  if (lies_in("/dev/shm") && plan.tmp == Tmp::none) return "sandbox.tmp \"private\" gives a /dev/shm, which is its /tmp, with a mount namespace";
+  if (seen.executes || (!seen.writes && is_program(seen.path))) return "sandbox.exec";
+  if (seen.writes && seen.path.rfind('/') == 0 && (seen.path == "/" || is_absent(seen.path))) return "nothing is made in / itself: name another directory; a variable, as HOME, may be empty";
+  if (const std::string bundles = seen.writes ? "" : bundles_of(plan, seen.path); !bundles.empty()) return bundles;
   if (seen.names && is_absent(seen.path)) return "sandbox.write, of its directory " + parent_of(seen.path);
   return seen.writes ? "sandbox.write" : "sandbox.read";
 }

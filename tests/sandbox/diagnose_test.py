@@ -126,6 +126,30 @@ class Diagnose(SandboxTest):
             found = [(one["layer"], one["hint"]) for one in result["sandbox"]["blocked"]]
             self.assertTrue([one for one in found if one[0] == layer and hint in one[1]], (argv, hint, found, result["sandbox"]["diagnosis"], result["stderr"]))
 
+    def test_the_hint_names_the_key_that_grants_no_more_than_it_needs(self):
+        dash, cat = "/usr/bin/dash", "/usr/bin/cat"
+        for argv, sandbox, path, hint in ((["-c", "echo > /dev/shm/safe-exec-test"], {}, "/dev/shm/safe-exec-test", 'sandbox.tmp "private" gives a /dev/shm'),
+                                          (["-c", "id"], {"exec": [cat]}, "/usr/bin/id", "(sandbox.exec)"),
+                                          (["-c", "[ -x /usr/bin/id ]"], {"exec": [cat]}, "/usr/bin/id", "(sandbox.exec)"),
+                                          (["-c", "[ -w %s ]" % self.file], {"read": [self.ws]}, self.file, "(sandbox.write)"),
+                                          (["-c", "[ -w %s ]" % self.file], {"exec": [cat]}, self.file, "(sandbox.write)"),
+                                          (["-c", "echo > $NO_HOME/a"], {}, "/a", "(nothing is made in / itself"),
+                                          (["-c", "cat /etc/passwd"], {"exec": [cat]}, "/etc/passwd", '(sandbox.bundles "nss")'),
+                                          (["-c", "cat /etc/nsswitch.conf"], {"exec": [cat]}, "/etc/nsswitch.conf", '(sandbox.bundles "nss" or "dns")'),
+                                          (["-c", "cat /etc/hosts"], {"exec": [cat]}, "/etc/hosts", '(sandbox.bundles "dns")'),
+                                          (["-c", "cat /etc/ssl/openssl.cnf"], {"exec": [cat]}, "/etc/ssl/openssl.cnf", '(sandbox.bundles "tls")'),
+                                          (["-c", "cat /usr/share/zoneinfo/UTC"], {"exec": [cat]}, "/usr/share/zoneinfo/UTC", '(sandbox.bundles "tz")'),
+                                          (["-c", "cat /etc/hosts"], {"exec": [cat], "layers": NO_NAMESPACES}, "/etc/hosts", '(sandbox.bundles "dns")'),
+                                          (["-c", "echo > /etc/hosts"], {"bundles": ["dns"]}, "/etc/hosts", "(sandbox.write)")):
+            if os.getuid() != 0 and "layers" not in sandbox and argv[1].endswith("> /etc/hosts"):
+                continue  # its own mode refuses it
+            with self.subTest(argv=argv):
+                result = self.diagnosed(dash, argv, **sandbox)
+                found = [one["hint"] for one in result["sandbox"]["blocked"] if one["path"] == path]
+                self.assertEqual([hint in one for one in found], [True] * max(len(found), 1), (found, result))
+        result = self.diagnosed(dash, ["-c", "echo > /dev/shm/safe-exec-test && cat /tmp/safe-exec-test"], exec=[cat], tmp="private")
+        self.assertTrue(result["success"], result)
+
     def test_limits_are_named_in_the_second_run_as_in_the_first(self):
         python, read = "/usr/bin/python3", {"read": ["/usr/lib"], "write": [self.ws]}
         for script, limits, hint in (("import signal; signal.signal(25, 1)\nf = open('big', 'wb'); f.write(b'x' * 5000000); f.flush()", {"file_mib": 1}, "limits.file_mib"),
