@@ -161,21 +161,23 @@ Json confinement_json(const Plan& plan) {
   Json layers = Json::object();
   for (const auto& [layer, requirement] : plan.layers)
     layers[std::string(layer_name(layer))] = requirement_name(requirement);
-  return {{"binary", plan.binary.path},
-          {"interpreter", plan.binary.interpreter.empty() ? Json(nullptr) : Json(printable_text(plan.binary.interpreter))},
-          {"env", texts(plan.env)},
-          {"grants", grants_json(plan)},
-          {"deny_paths", texts(plan.deny_globs)},
-          {"read_only", read_only_json(plan)},
-          {"one_exec", plan.one_exec},
-          {"network", network_json(plan.network)},
-          {"unix_sockets", texts(plan.unix_sockets)},
-          {"proc", kProc[static_cast<std::size_t>(plan.proc)]},
-          {"tmp", plan.tmp == Tmp::none ? "none" : "private"},
-          {"syscalls", plan.syscalls == Syscalls::jit ? "jit" : "default"},
-          {"bundles", std::move(bundles)},
-          {"limits", limits_json(plan)},
-          {"layers", std::move(layers)}};
+  Json out{{"binary", plan.binary.path},
+           {"interpreter", plan.binary.interpreter.empty() ? Json(nullptr) : Json(printable_text(plan.binary.interpreter))},
+           {"env", texts(plan.env)},
+           {"grants", grants_json(plan)},
+           {"deny_paths", texts(plan.deny_globs)},
+           {"read_only", read_only_json(plan)},
+           {"one_exec", plan.one_exec},
+           {"network", network_json(plan.network)},
+           {"unix_sockets", texts(plan.unix_sockets)},
+           {"proc", kProc[static_cast<std::size_t>(plan.proc)]},
+           {"tmp", plan.tmp == Tmp::none ? "none" : "private"},
+           {"syscalls", plan.syscalls == Syscalls::jit ? "jit" : "default"},
+           {"bundles", std::move(bundles)},
+           {"limits", limits_json(plan)},
+           {"layers", std::move(layers)}};
+  for (const MissingPath& missing : plan.missing) out["missing"].push_back(printable_text(missing.path));
+  return out;
 }
 
 }  // namespace safe_exec

@@ -370,9 +370,13 @@ std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, con
     const Observed seen = read(plan, *one);
     Blocked blocked = judge(plan, launch, *one, seen);
     if (blocked.layer.empty()) continue;
+    const bool by_grant = blocked.layer == layer_name(Layer::mount_namespace) || blocked.layer == layer_name(Layer::landlock);
+    const std::string missing = (by_grant && kept_by(plan, seen).empty()) || seen.family == AF_UNIX ? hint_of_missing(plan, seen) : "";
+    if (!missing.empty()) blocked.hint = missing;
     const bool of_proc = is_of_proc(seen.path) && names("/proc");  // as ps(1) complains
     const bool of_socket = says(said, one->error_number) && (names("socket") || names("connect") || names("connection"));
-    const bool told = of_proc || (seen.path.empty() ? of_socket : names(seen.path));
+    const bool of_missing = seen.family == AF_UNIX && std::ranges::any_of(plan.missing, [&](const MissingPath& each) { return names(each.path); });
+    const bool told = of_proc || of_missing || (seen.path.empty() ? of_socket : names(seen.path));
     constexpr int kMild[] = {ENOENT, ENOSYS, EXDEV};  // many programs do without
     if (is_done_without(seen) && !told) add_name(passed, seen.path.empty() ? "a Unix socket" : seen.path);
     else add_once(std::ranges::find(kMild, one->error_number) != std::end(kMild) ? absent : found, std::move(blocked));

@@ -53,6 +53,9 @@ class PathResolver {
   // (a missing root matches nothing).
   [[nodiscard]] virtual std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) = 0;
 
+  // Whether nothing was there for the last policy_path(); else what is there is nothing to grant.
+  [[nodiscard]] virtual bool was_absent() const { return false; }
+
   // The text of a root with its variable expanded; nullopt when the variable has no value here.
   [[nodiscard]] virtual std::optional<std::string> expand(const Root& root) = 0;
 

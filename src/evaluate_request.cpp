@@ -286,6 +286,7 @@ void Evaluation::add_policy_paths(const std::vector<Root>* roots, PathAccess acc
   if (roots == nullptr) return;
   for (const Root& root : *roots) {
     std::optional<Grant> grant = resolver_.policy_path(root, access, executable);
+    if (const auto text = grant || !resolver_.was_absent() ? std::nullopt : resolver_.expand(root); text) plan_.missing.push_back({*text, access});
     if (!grant || (access == PathAccess::stat && is_denied(grant->path))) continue;
     grant->origin = Origin::policy;
     // Whose workspace it is may have put libraries there, for a program that a file there tells to load them.

@@ -113,6 +113,15 @@ std::string kept_by(const Plan& plan, const Observed& seen) {
   return kept == plan.read_only.end() ? std::string() : kept->path;
 }
 
+std::string hint_of_missing(const Plan& plan, const Observed& seen) {
+  const auto missing = std::ranges::find_if(plan.missing, [&](const MissingPath& one) {
+    if (one.access == PathAccess::stat) return seen.family == AF_UNIX || (seen.is_socket && seen.path == one.path);
+    if (seen.is_socket || (seen.writes && one.access < PathAccess::write)) return false;
+    return is_within(seen.path, one.path) || (seen.names && is_within(one.path, seen.path));
+  });
+  return missing == plan.missing.end() ? std::string() : "the policy names " + missing->path + ", but it was not there when the run began: nothing more has to be granted";
+}
+
 std::string hint_of_filter(const Observed& seen) {
   if (seen.family == AF_UNIX) return "no Unix socket is granted (sandbox.unix_sockets)";
   if (seen.call == "socket" && seen.family != AF_INET && seen.family != AF_INET6) return "sockets of this family are not granted";

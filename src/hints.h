@@ -43,6 +43,9 @@ struct Observed {
 // The path of read_only that keeps it, or a name on the way to it; empty: none.
 [[nodiscard]] std::string kept_by(const Plan& plan, const Observed& seen);
 
+// Where the policy names it, and nothing was there when the run began; empty: it does not.
+[[nodiscard]] std::string hint_of_missing(const Plan& plan, const Observed& seen);
+
 [[nodiscard]] std::string hint_of_filter(const Observed& seen);
 
 // Of what Landlock refuses, that which is no file; empty: it is not that.

@@ -461,6 +461,12 @@ struct Covered {
   std::vector<std::string> held;  // directories whose names a match needs: renamed, they would show it
 };
 
+// What the policy names, and is not there: it grants nothing in this run, though it is made meanwhile.
+struct MissingPath {
+  std::string path;
+  PathAccess access = PathAccess::read;  // stat: a socket
+};
+
 struct Plan {
   std::string command;
   std::string rule;  // JSON pointer of the node
@@ -472,6 +478,7 @@ struct Plan {
   UniqueFd cwd_fd;
   std::vector<Grant> grants;     // operands first, then policy, runtime, devices
   std::vector<Covered> covered;  // what some of them stand for
+  std::vector<MissingPath> missing;
   // Denied directories and sockets below what others are granted around, and sockets beside the granted ones: neither are names in
   // them shown, nor is connect(2) anything that Landlock rules.
   std::vector<Covered::Match> hidden;

@@ -127,6 +127,7 @@ class SystemResolver final : public PathResolver {
   PathResult<Grant> path(std::string_view text, const PathType& type) override;
   bool names_existing(std::string_view text, const std::vector<Root>& within) override;
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
+  bool was_absent() const override { return absent_; }
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
   void distrust(std::vector<std::string> places, bool others) override {
     if (::geteuid() == 0) writable_ = places;
@@ -175,6 +176,7 @@ class SystemResolver final : public PathResolver {
   std::vector<std::string> writable_;
   bool others_ = false;         // what other commands may write is not known
   int exhausted_ = 0;           // errno
+  bool absent_ = false;
   std::string current_;         // physical path of the directory last entered
   Trust trust_ = Trust::root;   // of the command last identified; programs in its exec list meet the same rule
 };
@@ -426,6 +428,7 @@ bool SystemResolver::names_existing(std::string_view text, const std::vector<Roo
 std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess access, bool executable) {
   const OpenedRoot& opened = roots_.open(root);
   note(opened.sys_errno);
+  absent_ = opened.sys_errno == ENOENT || opened.sys_errno == ENOTDIR;
   if (!opened.problem.empty()) return std::nullopt;
   const mode_t mode = opened.status.st_mode;
   const bool stat_only = access == PathAccess::stat;

@@ -150,6 +150,25 @@ class Diagnose(SandboxTest):
         result = self.diagnosed(dash, ["-c", "echo > /dev/shm/safe-exec-test && cat /tmp/safe-exec-test"], exec=[cat], tmp="private")
         self.assertTrue(result["success"], result)
 
+    def test_what_the_policy_names_and_was_not_there_is_not_to_be_granted_again(self):
+        build, socket, elsewhere = (os.path.join(self.ws, name) for name in ("top/build", "server.sock", "other"))
+        perl = "use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0) or die qq(%s: $!)" % socket
+        for layers in ({}, NO_NAMESPACES):
+            for path, argv, sandbox in (("/usr/bin/mkdir", ["top"], {"read": [self.ws], "write": [build]}), ("/usr/bin/mkdir", ["-p", build], {"read": [self.ws], "write": [build]}),
+                                        ("/usr/bin/perl", ["-e", perl], {"read": ["/usr/lib"], "unix_sockets": [socket]})):
+                result = self.diagnosed(path, argv, layers=layers, **sandbox)
+                named = build if "write" in sandbox else socket
+                self.assertEqual([one["hint"].startswith("the policy names %s, but it was not there when the run began" % named) for one in result["sandbox"]["blocked"]], [True], result)
+        result = self.diagnosed("/usr/bin/mkdir", ["other"], read=[self.ws, elsewhere], write=[build])
+        self.assertEqual([hint for hint in (one["hint"] for one in result["sandbox"]["blocked"]) if "sandbox.write, of its directory" not in hint], [], result)
+        policy = self.policy({"mkdir": {"path": "/usr/bin/mkdir", "sandbox": {"read": [self.ws], "write": [build], "exec": ["/usr/bin/nosuch"], "unix_sockets": [socket, self.file]}}})
+        for missing in ([build, "/usr/bin/nosuch", socket], ["/usr/bin/nosuch", socket]):
+            _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "mkdir"])
+            self.assertEqual(json.loads(out)["confinement"]["missing"], missing, out)
+            os.makedirs(build, exist_ok=True)
+        _, out, _ = self.call(["check", "--policy", self.policy({"mkdir": {"path": "/usr/bin/mkdir", "sandbox": {"read": [self.ws]}}}), "--explain", "--", "mkdir"])
+        self.assertNotIn("missing", json.loads(out)["confinement"])
+
     def test_limits_are_named_in_the_second_run_as_in_the_first(self):
         python, read = "/usr/bin/python3", {"read": ["/usr/lib"], "write": [self.ws]}
         for script, limits, hint in (("import signal; signal.signal(25, 1)\nf = open('big', 'wb'); f.write(b'x' * 5000000); f.flush()", {"file_mib": 1}, "limits.file_mib"),
