@@ -376,7 +376,7 @@ std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, con
     const bool of_proc = is_of_proc(seen.path) && names("/proc");  // as ps(1) complains
     const bool of_socket = says(said, one->error_number) && (names("socket") || names("connect") || names("connection"));
     const bool of_missing = seen.family == AF_UNIX && std::ranges::any_of(plan.missing, [&](const MissingPath& each) { return names(each.path); });
-    const bool told = of_proc || of_missing || (seen.path.empty() ? of_socket : names(seen.path));
+    const bool told = of_proc || of_missing || (seen.path.empty() ? of_socket : names(seen.path) || tells_of(said, seen.path));
     constexpr int kMild[] = {ENOENT, ENOSYS, EXDEV};  // many programs do without
     if (is_done_without(seen) && !told) add_name(passed, seen.path.empty() ? "a Unix socket" : seen.path);
     else add_once(std::ranges::find(kMild, one->error_number) != std::end(kMild) ? absent : found, std::move(blocked));
@@ -452,12 +452,16 @@ void diagnose(Plan& plan, const std::vector<LayerStatus>& already, Outcome& outc
   std::erase_if(outcome.blocked, [](const Blocked& one) { return one.layer != layer_name(Layer::limits); });
   for (Blocked& one : again->blocked) add_once(outcome.blocked, std::move(one));
   const bool ended_itself = std::holds_alternative<Exited>(again->ending) || std::holds_alternative<Signaled>(again->ending);
-  if (std::holds_alternative<Cancelled>(again->ending)) outcome.diagnosis = "the second run was interrupted: safe-exec was told to stop";
+  const bool stopped = std::holds_alternative<Cancelled>(again->ending);
+  const bool unexplained = outcome.blocked.empty() && !stopped && !is_success(plan, again->ending);
+  if (stopped) outcome.diagnosis = "the second run was interrupted: safe-exec was told to stop";
   else if (is_success(plan, again->ending)) outcome.diagnosis = "the second run did not fail";
   else if (!outcome.blocked.empty()) outcome.diagnosis = "seen in a second run";
   else if (!ended_itself) outcome.diagnosis = "the second run was ended for a limit too, and refused nothing else";
   else outcome.diagnosis = "the second run failed too, and the confinement refused it nothing";
-  if (outcome.blocked.empty() && !again->diagnosis.empty()) outcome.diagnosis += " but what programs mostly do without: " + again->diagnosis;
+  if (again->diagnosis.empty()) return;
+  outcome.diagnosis += unexplained ? " but" : "; beside it";
+  outcome.diagnosis += " what programs mostly do without: " + again->diagnosis;
 }
 
 }  // namespace safe_exec

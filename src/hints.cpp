@@ -27,6 +27,10 @@ constexpr std::array<Name, 23> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/loca
 constexpr std::array<Name, 5> kOftenAbsentAsSuch{"/", "/run", "/usr/local", "/usr/local/include", "/dev/tty"};
 constexpr std::array<Name, 4> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/", "/dist-packages", "/sitecustomize"};
 
+bool holds(const Captured& captured, std::string_view words) {
+  return captured.head.find(words) != std::string::npos || captured.tail.find(words) != std::string::npos;
+}
+
 // As strerror(3) or strsignal(3) has it, in whatever case (Go's are small), or by its name (node's).
 bool says(const std::string& text, int error) {
   const auto same_letter = [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); };
@@ -170,6 +174,17 @@ bool names_file(const std::string& text, std::string_view file) {
 
 bool names_file(const Captured& captured, std::string_view file) { return names_file(captured.head, file) || names_file(captured.tail, file); }
 
+bool tells_of(const Captured& captured, std::string_view path) {
+  struct Told {
+    Name path, words;
+  };
+  constexpr std::array<Told, 8> kTold{{{"/etc/passwd", "user ID"}, {"/etc/passwd", "getpwuid"}, {"/etc/passwd", "getpwnam"}, {"/etc/passwd", "uid not found"},
+                                       {"/etc/passwd", "os_get_passwd"}, {"/etc/group", "group ID"}, {"/etc/group", "getgrgid"}, {"/etc/group", "getgrnam"}}};
+  constexpr std::string_view kZones = "/usr/share/zoneinfo/";
+  return (path.starts_with(kZones) && names_file(captured, path.substr(kZones.size()))) ||
+         std::ranges::any_of(kTold, [&](const Told& one) { return path == one.path && holds(captured, one.words); });
+}
+
 bool says(const Captured& captured, int error) {
   struct Other {
     int error;
@@ -177,8 +192,7 @@ bool says(const Captured& captured, int error) {
   };
   // What shells, perl, python and others say instead.
   constexpr std::array<Other, 4> kOthers{{{EAGAIN, "Cannot fork"}, {ENOMEM, "Out of memory"}, {ENOMEM, "out of memory"}, {ENOMEM, "MemoryError"}}};
-  const auto holds = [](const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; };
-  const auto other = [&](const Other& one) { return one.error == error && (holds(captured.head, one.words) || holds(captured.tail, one.words)); };
+  const auto other = [&](const Other& one) { return one.error == error && holds(captured, one.words); };
   return says(captured.head, error) || says(captured.tail, error) || std::ranges::any_of(kOthers, other);
 }
 

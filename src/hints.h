@@ -58,6 +58,9 @@ struct Observed {
 [[nodiscard]] bool names_file(const std::string& text, std::string_view file);
 [[nodiscard]] bool names_file(const Captured& captured, std::string_view file);
 
+// Whether it complains of what lies at this path in words of its own, as of a time zone's name or a user without a name.
+[[nodiscard]] bool tells_of(const Captured& captured, std::string_view path);
+
 // Whether it complains of this error, or of this signal (-SIGXCPU).
 [[nodiscard]] bool says(const Captured& captured, int error);
 

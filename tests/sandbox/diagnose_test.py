@@ -26,7 +26,7 @@ class Diagnose(SandboxTest):
     def blocked(self, script, **named):
         result = self.run_it(script, "--diagnose", **named)
         self.assertFalse(result["success"], result)
-        self.assertEqual(result["sandbox"]["diagnosis"], "seen in a second run", result)
+        self.assertEqual(result["sandbox"]["diagnosis"].split(";")[0], "seen in a second run", result)
         for one in result["sandbox"]["blocked"]:
             self.assertEqual(list(one), ["layer", "call", "path", "errno", "observed", "hint"])
             self.assertIs(one["observed"], True)
@@ -149,6 +149,19 @@ class Diagnose(SandboxTest):
                 self.assertEqual([hint in one for one in found], [True] * max(len(found), 1), (found, result))
         result = self.diagnosed(dash, ["-c", "echo > /dev/shm/safe-exec-test && cat /tmp/safe-exec-test"], exec=[cat], tmp="private")
         self.assertTrue(result["success"], result)
+
+    def test_what_programs_do_without_is_told_beside_what_was_refused(self):
+        result = self.diagnosed("/usr/bin/perl", ["-e", "open(F, '%s') or die $!" % self.secret])
+        self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
+        self.assertEqual(result["sandbox"]["diagnosis"], "seen in a second run; beside it what programs mostly do without: /proc/self/exe")
+        python, read = "/usr/bin/python3", {"read": ["/usr/lib"]}
+        for path, argv, sandbox, missed, bundle in ((python, ["-c", "import zoneinfo; zoneinfo.ZoneInfo('Europe/Berlin')"], read, "/usr/share/zoneinfo/Europe/Berlin", "tz"),
+                                                    (python, ["-c", "import os, pwd; pwd.getpwuid(os.getuid())"], read, "/etc/passwd", "nss"),
+                                                    ("/usr/bin/id", ["-un"], {}, "/etc/passwd", "nss")):
+            result = self.diagnosed(path, argv, **sandbox)
+            found = {one["path"]: one["hint"] for one in result["sandbox"]["blocked"]}
+            self.assertIn('sandbox.bundles "%s"' % bundle, found.get(missed, ""), result)
+        self.assertNotIn("/etc/passwd", [one["path"] for one in self.diagnosed(python, ["-c", "import os; os.path.expanduser('~'); exit(1)"], **read)["sandbox"]["blocked"]])
 
     def test_what_the_policy_names_and_was_not_there_is_not_to_be_granted_again(self):
         build, socket, elsewhere = (os.path.join(self.ws, name) for name in ("top/build", "server.sock", "other"))
