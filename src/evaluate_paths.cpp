@@ -15,6 +15,10 @@ tl::unexpected<ValueFailure> fail(DenialCode code, std::string expected) {
   return tl::unexpected(ValueFailure{code, std::move(expected), {}, {}});
 }
 
+tl::unexpected<ValueFailure> fail_protected(const std::string& glob) {
+  return tl::unexpected(ValueFailure{DenialCode::path_denied, std::string(kUnprotected), {}, {}, glob});
+}
+
 bool is_alnum(char c) {
   return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
@@ -71,13 +75,14 @@ ValueResult Evaluation::decide_path(const Type& type, std::string_view token) {
   if (!found) {
     // Whether a protected file exists is not told: its name is denied before its absence or kind is.
     const bool outside = found.error().code == DenialCode::path_outside;
-    if (!outside && is_denied(given)) return fail(DenialCode::path_denied, std::string(kUnprotected));
+    const std::string* const glob = outside ? nullptr : denying(given);
+    if (glob != nullptr) return fail_protected(*glob);
     return fail(found.error().code, found.error().expected.empty() ? describe(type) : found.error().expected);
   }
-  const bool renamed = !found->given.empty() && found->given != given;
-  if (is_denied(found->path) || (given != found->path && is_denied(given)) || (renamed && is_denied(found->given))) {
-    return fail(DenialCode::path_denied, std::string(kUnprotected));
-  }
+  const std::string* glob = denying(found->path);
+  if (glob == nullptr && given != found->path) glob = denying(given);
+  if (glob == nullptr && found->given != given) glob = denying(found->given);
+  if (glob != nullptr) return fail_protected(*glob);
   const bool reads = type.path.access == PathAccess::stat || type.path.access == PathAccess::read;
   if (!reads && is_read_only(found->path)) return fail(DenialCode::path_denied, std::string(kElsewhere));
   if (found->exists || !reads) {  // a file that is not there to read grants nothing
@@ -102,9 +107,9 @@ ValueResult Evaluation::decide_pathspec(const PathType& type, std::string_view t
     const bool absent = found.error().code == DenialCode::path_not_found && !token.starts_with('/');
     if (!absent || !resolver_.path(".", anywhere)) return fail(found.error().code, found.error().expected);
   }
-  if (is_denied(joined(token)) || (found && is_denied(found->path))) {
-    return fail(DenialCode::path_denied, std::string(kUnprotected));
-  }
+  const std::string* glob = denying(joined(token));
+  if (glob == nullptr && found) glob = denying(found->path);
+  if (glob != nullptr) return fail_protected(*glob);
   return spelled(token);
 }
 
@@ -115,9 +120,9 @@ std::string Evaluation::joined(std::string_view token) const {
   return path.empty() ? "/" : path;
 }
 
-bool Evaluation::is_denied(std::string_view path) const {
-  return !path.empty() && std::any_of(plan_.deny_globs.begin(), plan_.deny_globs.end(),
-                                      [&](const std::string& glob) { return glob_matches(glob, path); });
+const std::string* Evaluation::denying(std::string_view path) const {
+  const auto glob = std::ranges::find_if(plan_.deny_globs, [&](const std::string& each) { return glob_matches(each, path); });
+  return path.empty() || glob == plan_.deny_globs.end() ? nullptr : &*glob;
 }
 
 bool Evaluation::is_read_only(std::string_view path) const {
@@ -154,6 +159,7 @@ tl::unexpected<Stop> Evaluation::refuse_value(ValueFailure failure, const Subjec
       break;
     case DenialCode::path_denied:
       message += failure.expected == kElsewhere ? " is kept from being written by sandbox.read_only" : " is protected by deny_paths";
+      if (!failure.protecting.empty()) message += " (" + failure.protecting + ')';
       break;
     case DenialCode::path_not_found:
       message += " does not exist";

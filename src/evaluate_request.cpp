@@ -33,8 +33,8 @@ std::vector<Root> Evaluation::cwd_roots() const {
 
 // Makes text the directory of the rest of the request.
 ValueResult Evaluation::enter(std::string_view text, const std::vector<Root>& within) {
-  const auto fail = [](DenialCode code, std::string expected) {
-    return tl::unexpected(ValueFailure{code, std::move(expected), {}, {}});
+  const auto fail = [](DenialCode code, std::string expected, std::string protecting = {}) {
+    return tl::unexpected(ValueFailure{code, std::move(expected), {}, {}, std::move(protecting)});
   };
   if (const auto clean = check_text(text, false); !clean) return fail(clean.error(), "a directory's name");
   if (text.empty()) return fail(DenialCode::cwd_not_allowed, "a directory");
@@ -43,10 +43,13 @@ ValueResult Evaluation::enter(std::string_view text, const std::vector<Root>& wi
   if (!entered) {
     const bool outside = entered.error().code == DenialCode::path_outside;
     const DenialCode code = outside ? DenialCode::cwd_not_allowed : entered.error().code;
-    if (code != DenialCode::cwd_not_allowed && is_denied(given)) return fail(DenialCode::path_denied, "");
+    const std::string* const glob = code == DenialCode::cwd_not_allowed ? nullptr : denying(given);
+    if (glob != nullptr) return fail(DenialCode::path_denied, "", *glob);
     return fail(code, std::move(entered.error().expected));
   }
-  if (is_denied(entered->path) || is_denied(given)) return fail(DenialCode::path_denied, "");
+  const std::string* glob = denying(entered->path);
+  if (glob == nullptr) glob = denying(given);
+  if (glob != nullptr) return fail(DenialCode::path_denied, "", *glob);
   // There even git takes names for those of files: git -C .git apply.
   const bool writes = settings_.write != nullptr && !settings_.write->empty();
   if (writes && is_read_only(entered->path)) {
@@ -98,10 +101,10 @@ Step Evaluation::enter_cwd() {
       directory.kind = Type::Kind::path;
       directory.path.kind = PathKind::dir;
       directory.path.within = roots;
-      return refuse_value({entered.error().code, describe(directory), {}, {}}, {leaf(), "cwd", -1}, *request_.cwd);
+      return refuse_value({entered.error().code, describe(directory), {}, {}, entered.error().protecting}, {leaf(), "cwd", -1}, *request_.cwd);
     }
-  } else if (is_denied(plan_.cwd)) {
-    return refuse_value({DenialCode::path_denied, "", {}, {}}, {leaf(), "cwd", -1}, plan_.cwd);
+  } else if (const std::string* const glob = denying(plan_.cwd); glob != nullptr) {
+    return refuse_value({DenialCode::path_denied, "", {}, {}, *glob}, {leaf(), "cwd", -1}, plan_.cwd);
   }
   for (const GivenOption& given : reading_.options) {
     if (!given.option->chdir || given.values.empty()) continue;
@@ -217,13 +220,13 @@ Step Evaluation::plan_stdin() {
 Step Evaluation::open_stdin() {
   const Type& type = *settings_.stdin_rule.path;
   const std::string& path = request_.stdin_source.text;
-  const auto refuse_file = [&](DenialCode code) {
-    return refuse_value({code, describe(type), {}, {}}, {leaf(), "stdin", -1}, path);
+  const auto refuse_file = [&](DenialCode code, const std::string& protecting = {}) {
+    return refuse_value({code, describe(type), {}, {}, protecting}, {leaf(), "stdin", -1}, path);
   };
   ValueResult matched = match(type, path);
   if (!matched) {
-    return refuse_file(matched.error().code == DenialCode::operand_invalid ? DenialCode::stdin_not_allowed
-                                                                           : matched.error().code);
+    const DenialCode code = matched.error().code;
+    return refuse_file(code == DenialCode::operand_invalid ? DenialCode::stdin_not_allowed : code, matched.error().protecting);
   }
   if (pending_.empty() || !pending_.front().exists) return refuse_file(DenialCode::path_not_found);
   if (pending_.front().directory) return refuse_file(DenialCode::path_wrong_kind);

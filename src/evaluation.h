@@ -99,7 +99,8 @@ class Evaluation {
   ValueResult match(const Type& type, std::string_view token);
   ValueResult decide_path(const Type& type, std::string_view token);
   ValueResult decide_pathspec(const PathType& type, std::string_view token);
-  [[nodiscard]] bool is_denied(std::string_view path) const;
+  [[nodiscard]] bool is_denied(std::string_view path) const { return denying(path) != nullptr; }
+  [[nodiscard]] const std::string* denying(std::string_view path) const;  // the first glob; null: none
   [[nodiscard]] std::string joined(std::string_view token) const;
   [[nodiscard]] bool is_read_only(std::string_view path) const;
   void expand_deny_globs();

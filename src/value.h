@@ -19,6 +19,7 @@ struct ValueFailure {
   std::string expected;                           // "an integer from 0 to 100", "one of v1, v2", ...
   std::vector<std::string> allowed;               // for enumerations
   std::string suggestion;                         // nearest choice
+  std::string protecting = {};                    // path_denied: the glob of deny_paths
 };
 
 using ValueResult = tl::expected<std::string, ValueFailure>;  // canonical text

@@ -150,6 +150,18 @@ class Diagnose(SandboxTest):
         result = self.diagnosed(dash, ["-c", "echo > /dev/shm/safe-exec-test && cat /tmp/safe-exec-test"], exec=[cat], tmp="private")
         self.assertTrue(result["success"], result)
 
+    def test_a_denial_names_the_pattern_that_protects_the_path(self):
+        self.write("ws/key.pem", "x\n")
+        self.write("ws/.ssh/id", "x\n")
+        os.symlink("key.pem", os.path.join(self.ws, "link"))
+        files = {"name": "f", "type": {"path": "read", "within": ["${start_dir}"]}, "count": [0, 9]}
+        node = {"path": "/usr/bin/cat", "operands": [files], "cwd": ["${start_dir}"], "stdin": {"path": "read", "within": ["${start_dir}"]}}
+        policy = self.policy({"cat": node}, defaults={"deny_paths": ["**/*.key", "**/*.pem", "**/.ssh/**"]})
+        for argv, options, glob in ((["key.pem"], (), "**/*.pem"), (["absent.pem"], (), "**/*.pem"), (["link"], (), "**/*.pem"), ([".ssh/id"], (), "**/.ssh/**"),
+                                    ([], ("--stdin", "key.pem"), "**/*.pem"), ([], ("--cwd", self.ws + "/.ssh"), "**/.ssh/**")):
+            denied = self.run_json(policy, ["cat"] + argv, *options)[1]["denied"]
+            self.assertEqual((denied["code"], "is protected by deny_paths (%s)" % glob in denied["message"]), ("path_denied", True), denied)
+
     def test_what_programs_do_without_is_told_beside_what_was_refused(self):
         result = self.diagnosed("/usr/bin/perl", ["-e", "open(F, '%s') or die $!" % self.secret])
         self.assertIn(self.secret, [one["path"] for one in result["sandbox"]["blocked"]])
