@@ -35,6 +35,32 @@ bool put_stream(int fd, const Captured& captured) {
   return write_all(fd, captured.tail);
 }
 
+// What no exit status says: which limit or signal ended it; empty: it ended by itself.
+std::string ended_by(const Ending& ending) {
+  if (const auto* late = std::get_if<TimedOut>(&ending)) return "timed_out: " + late->limit + ", " + std::to_string(late->limit_ms) + " ms";
+  if (const auto* over = std::get_if<LimitExceeded>(&ending)) return "limit_exceeded: " + over->resource;
+  if (const auto* cancelled = std::get_if<Cancelled>(&ending)) return "cancelled: signal " + std::to_string(cancelled->signal);
+  return "";
+}
+
+// For people, a line each, after what the command itself wrote to standard error.
+std::string remarks(const Outcome& outcome) {
+  std::string text;
+  const auto add = [&](const std::string& line) { text += "safe-exec: " + line + '\n'; };
+  if (const std::uint64_t omitted = outcome.out.omitted; omitted > 0) {  // whoever keeps it as a file has to know
+    add(std::to_string(omitted) + " bytes of standard output were omitted (--max-stdout)");
+  }
+  if (const std::string ended = ended_by(outcome.ending); !ended.empty()) add(ended);
+  for (const Blocked& one : outcome.blocked) {
+    std::string line = "blocked: " + one.layer;
+    for (const std::string& word : {one.call, printable_text(one.path), one.error}) line += (word.empty() ? "" : " ") + word;
+    add(line + ": " + printable_text(one.hint));
+  }
+  if (!outcome.diagnosis.empty()) add("diagnosis: " + printable_text(outcome.diagnosis));
+  const std::string& said = outcome.err.tail.empty() ? outcome.err.head : outcome.err.tail;
+  return (text.empty() || said.empty() || said.ends_with('\n') ? "" : "\n") + text;
+}
+
 // The command's own output and exact exit status; whatever is not a command's ending is a line of JSON on stderr.
 int run_raw(const Result& result) {
   if (!result.outcome) {
@@ -43,9 +69,7 @@ int run_raw(const Result& result) {
   }
   const bool put = put_stream(STDOUT_FILENO, result.outcome->out) && put_stream(STDERR_FILENO, result.outcome->err);
   if (!put) return kCannotAnswer;
-  if (const std::uint64_t omitted = result.outcome->out.omitted; omitted > 0) {  // whoever keeps it as a file has to know
-    (void)write_all(STDERR_FILENO, "safe-exec: " + std::to_string(omitted) + " bytes of standard output were omitted (--max-stdout)\n");
-  }
+  (void)write_all(STDERR_FILENO, remarks(*result.outcome));
   if (const auto* exited = std::get_if<Exited>(&result.outcome->ending)) return exited->code;
   return run_exit_status(result);
 }

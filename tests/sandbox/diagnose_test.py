@@ -150,6 +150,24 @@ class Diagnose(SandboxTest):
         result = self.diagnosed(dash, ["-c", "echo > /dev/shm/safe-exec-test && cat /tmp/safe-exec-test"], exec=[cat], tmp="private")
         self.assertTrue(result["success"], result)
 
+    def test_raw_output_tells_it_on_standard_error(self):
+        node = dict(SHELL, repeatable=True, sandbox={"exec": ["/usr/bin/cat", "/usr/bin/sleep"]})
+        policy = self.policy({"dash": node})
+        command = ["run", "--policy", policy, "--output", "raw", "--diagnose", "--timeout", "300ms", "--", "dash", "-c"]
+        status, out, err = self.call(command + ["echo o; cat %s; printf end >&2; exit 7" % self.secret])
+        lines = err.decode().splitlines()
+        self.assertEqual((status, out), (7, b"o\n"), err)
+        self.assertEqual((lines[-3], lines[-1]), ("end", "safe-exec: diagnosis: seen in a second run"), err)
+        self.assertTrue(lines[-2].startswith("safe-exec: blocked: mount_namespace openat %s ENOENT: not granted" % self.secret), err)
+        status, out, err = self.call(command + ["sleep 9"])
+        self.assertEqual((status, err.splitlines()[0]), (124, b"safe-exec: timed_out: wall, 300 ms"), err)
+        _, _, err = self.call(["run", "--policy", policy, "--output", "raw", "--", "dash", "-c", "echo x: Permission denied >&2; exit 1"])
+        self.assertEqual([line.split(b": the policy")[0] for line in err.splitlines()], [b"x: Permission denied", b"safe-exec: blocked: landlock EACCES"], err)
+        self.assertEqual(self.call(["run", "--policy", policy, "--output", "raw", "--", "dash", "-c", "printf x >&2; exit 1"]), (1, b"", b"x"))
+        full = self.policy({"dash": dict(SHELL, limits={"file_mib": 1}, sandbox={"write": [self.ws], "exec": ["/usr/bin/perl"]})})
+        _, _, err = self.call(["run", "--policy", full, "--output", "raw", "--", "dash", "-c", "exec perl -e 'open F, q(>big); print F q(x) x 3e6'"])
+        self.assertEqual(err, b"safe-exec: limit_exceeded: file_size\n")
+
     def test_a_denial_names_the_pattern_that_protects_the_path(self):
         self.write("ws/key.pem", "x\n")
         self.write("ws/.ssh/id", "x\n")
