@@ -25,6 +25,7 @@ struct Wanted {
   Namespaces namespaces;
   bool landlock = true, seccomp = true, limits = true, cgroup = true;
   bool unshare = true;  // the reaper makes of the namespaces what it can, while the plan is completed here
+  bool operator==(const Wanted&) const = default;
 };
 
 struct Pipe {

@@ -140,9 +140,7 @@ class Attempts {
   // Landlock or a mount namespace has to hold, and what is required must not be missing from the start. The host's network is
   // never given in place of a loopback.
   [[nodiscard]] Expected<void> enough() const {
-    if (!wanted_.landlock && !wanted_.namespaces.mount) {
-      return tl::unexpected(neither());
-    }
+    if (!wanted_.landlock && !wanted_.namespaces.mount) return tl::unexpected(neither());
     if (plan_.network.kind == Network::Kind::loopback && !wanted_.namespaces.net && !wanted_.seccomp) {
       Error error = launch_error(ErrorCode::sandbox_unavailable,
                                  "a loopback of its own cannot be had, and without seccomp nothing refuses the host's", "layers", 0);
@@ -151,8 +149,7 @@ class Attempts {
       return tl::unexpected(std::move(error));
     }
     for (const Layer layer : kNamespaceLayers) {
-      const bool missing = requirement_of(plan_, layer) == Requirement::require && !holds(layer);
-      if (missing) {
+      if (requirement_of(plan_, layer) == Requirement::require && !holds(layer)) {
         return tl::unexpected(launch_error(ErrorCode::sandbox_unavailable,
                                            std::string(layer_name(layer)) + " is required and cannot be had", "layers", 0));
       }
@@ -468,7 +465,7 @@ Expected<void> demands_met(const Plan& plan, const Launch& launch) {
 
 // One attempt. nullopt: a layer was given up, try again.
 Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, const std::vector<LayerStatus>& already,
-                                         std::shared_ptr<Launch> begun, LastProcess* last) {
+                                         std::shared_ptr<Launch> begun, LastProcess* last, std::string& taken) {
   const auto retry = [&](std::span<const Layer> layers, Error error) -> Expected<std::optional<Outcome>> {
     if (auto given_up = attempts.without(layers, std::move(error)); !given_up) return tl::unexpected(given_up.error());
     return std::nullopt;
@@ -489,7 +486,7 @@ Expected<std::optional<Outcome>> attempt(const Plan& plan, Attempts& attempts, c
   }
   if (auto whole = demands_met(plan, launch); !whole) return tl::unexpected(std::move(whole.error()));
   if (auto released = release_launch(plan, launch); !released) return tl::unexpected(std::move(released.error()));
-  auto watched = watch(plan, launch, last != nullptr);
+  auto watched = watch(plan, launch, last != nullptr, taken);
   if (!watched) return tl::unexpected(std::move(watched.error()));
   if (watched->failed) {
     if (watched->failed->step == Step::unshare && attempts.clone_instead()) return std::nullopt;
@@ -587,10 +584,13 @@ HeadStart start_ahead(const Plan& plan) {
 
 Expected<Outcome> execute(Plan& plan, std::vector<LayerStatus> already, LastProcess* last, HeadStart ahead) {
   Attempts attempts(plan);
+  // Of a host that answers otherwise now, the launch that was begun would be another than the one that is told of.
+  if (ahead.launch && ahead.launch->wanted != attempts.wanted()) ahead = {};
+  std::string taken;  // of standard input, by attempts that failed
   // Each failing attempt gives up at least one layer, unshare(2), a network or a cgroup.
   for (int i = 0; i < kLayerCount + 3; ++i) {
     if (auto enough = attempts.enough(); !enough) return tl::unexpected(std::move(enough.error()));
-    auto outcome = attempt(plan, attempts, already, std::move(ahead.launch), last);
+    auto outcome = attempt(plan, attempts, already, std::move(ahead.launch), last, taken);
     if (!outcome) return tl::unexpected(std::move(outcome.error()));
     if (outcome->has_value()) return std::move(**outcome);
   }

@@ -40,16 +40,18 @@ constexpr std::int64_t kGiveUpMs = 2000;   // a process in uninterruptible sleep
 
 class Watcher {
  public:
-  Watcher(const Plan& plan, Launch& launch, bool leave_end)
+  Watcher(const Plan& plan, Launch& launch, bool leave_end, std::string& taken)
       : plan_(plan),
         launch_(launch),
         leave_end_(leave_end),
+        taken_(taken),
         out_{launch.out.read, Capture(plan.stdout_bytes)},
         err_{launch.err.read, Capture(plan.stderr_bytes)},
         started_(launch.released_ms),
         wall_(launch.child.wall_ms),
         census_(launch.pid, bounds_of(plan, launch)) {
     if (plan.stdin_plan.kind == StdinPlan::Kind::text) feed_ = plan.stdin_plan.text;
+    else feed_ = taken_;
     if (launch.limits.cgroup) look_at_ = started_ + kCgroupLookMs;
     if (launch.limits.counted) look_at_ = started_ + (launch.limits.unbound_processes ? kUnboundFirstLookMs : kFirstLookMs);
   }
@@ -75,11 +77,17 @@ class Watcher {
     if (blind_ != 0) {
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "the command could not be watched", "poll", blind_));
     }
+    if (unheard_ != 0) {  // what was not read cannot be told from what was not written
+      return tl::unexpected(launch_error(ErrorCode::launch_failed, "the command's output cannot be read", "output", unheard_));
+    }
     if (census_.unseen() != 0 && plan_.demanded.contains(Layer::limits)) {
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "limits is required, and the tree could not be counted", "proc", census_.unseen()));
     }
     if (unreadable_ != 0) {  // half of a file is not what was asked for
       return tl::unexpected(launch_error(ErrorCode::launch_failed, "the file on standard input cannot be read", "stdin", unreadable_));
+    }
+    if (unwritable_ != 0) {
+      return tl::unexpected(launch_error(ErrorCode::launch_failed, "standard input cannot be written to the command", "stdin", unwritable_));
     }
     if (malformed_) {
       return tl::unexpected(launch_error(ErrorCode::internal, "the sandbox process sent a malformed report", "report", 0));
@@ -171,7 +179,7 @@ class Watcher {
       return false;
     }
     if (ready > 0) dispatch(fds);
-    if (unreadable_ != 0) return false;
+    if (unreadable_ != 0 || unwritable_ != 0 || unheard_ != 0) return false;
     enforce_time();
     return true;
   }
@@ -211,6 +219,7 @@ class Watcher {
         stream.large = true;
       }
     } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+      if (size < 0) unheard_ = errno;
       stream.fd.reset();
     }
   }
@@ -219,18 +228,28 @@ class Watcher {
     const ssize_t size = ::write(launch_.in.write.get(), feed_.data(), feed_.size());
     if (size >= 0) {
       feed_.remove_prefix(static_cast<std::size_t>(size));
-    } else if (errno != EAGAIN && errno != EINTR) {  // EPIPE: the command reads no further
+    } else if (errno != EAGAIN && errno != EINTR) {
+      if (errno != EPIPE) unwritable_ = errno;  // EPIPE: the command reads no further
       feed_ = {};
       launch_.in.write.reset();
     }
   }
 
   void read_input() {
-    if (input_.empty()) input_.resize(kBlock);
+    if (input_.empty()) {
+      input_.resize(kBlock);
+      most_taken_ = static_cast<std::size_t>(std::max(::fcntl(launch_.in.write.get(), F_GETPIPE_SZ), int{kBlock}));
+    }
     const ssize_t size = ::read(source_fd(), input_.data(), input_.size());
-    if (size > 0) feed_ = std::string_view(input_).substr(0, static_cast<std::size_t>(size));
-    else if (size < 0 && plan_.stdin_plan.kind == StdinPlan::Kind::file && errno != EINTR) unreadable_ = errno;
-    else if (size == 0 || (errno != EAGAIN && errno != EINTR)) launch_.in.write.reset();
+    if (size > 0) {
+      feed_ = std::string_view(input_).substr(0, static_cast<std::size_t>(size));
+      // All of it is in the pipe by now. When that is more than it holds, the command is reading: there is no other attempt.
+      if (taken_.size() <= most_taken_) taken_ += feed_;
+    } else if (size < 0 && plan_.stdin_plan.kind == StdinPlan::Kind::file && errno != EINTR) {
+      unreadable_ = errno;
+    } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+      launch_.in.write.reset();
+    }
   }
 
   void read_reports() {
@@ -370,6 +389,7 @@ class Watcher {
   const Plan& plan_;
   Launch& launch_;
   const bool leave_end_;
+  std::string& taken_;  // of standard input, by this attempt and those before
   Stream out_, err_;
   Watched seen_;
   UniqueFd stop_;
@@ -385,16 +405,18 @@ class Watcher {
   bool overdue_ = false;  // the answer is given while the kernel takes the tree down
   int blind_ = 0;        // errno of poll
   int unreadable_ = 0;   // errno of reading the file on standard input
+  int unwritable_ = 0, unheard_ = 0;  // errno of writing to the command, and of reading from it
   bool unread_ = false;  // standard output is not watched any more
   std::string_view feed_;  // what of the input is not yet written
   std::string input_;
+  std::size_t most_taken_ = 0;
   std::array<char, kBlock> block_;
 };
 
 }  // namespace
 
-Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end) {
-  const auto watcher = std::make_unique<Watcher>(plan, launch, leave_end);
+Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end, std::string& taken) {
+  const auto watcher = std::make_unique<Watcher>(plan, launch, leave_end, taken);
   return watcher->run();
 }
 

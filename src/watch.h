@@ -33,10 +33,13 @@ struct Watched {
   Captured out, err;
 };
 
-// Error: launch_failed or internal when descriptors cannot be had or a report is malformed.
+// Error: launch_failed or internal when descriptors cannot be had, a stream cannot be read or written, or a report is
+// malformed.
+// taken: what earlier attempts have read of standard input, which this command is given first; and, when this one fails as
+// well, what it has read, for the next.
 // leave_end: once the command has ended and its output is complete, the rest of the tree is left to the reaper, which
 // goes last and takes its pid namespace along; the caller waits for it (await_end). So it is when the tree is not gone soon
 // after its time limit.
-[[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end);
+[[nodiscard]] Expected<Watched> watch(const Plan& plan, Launch& launch, bool leave_end, std::string& taken);
 
 }  // namespace safe_exec

@@ -9,6 +9,7 @@ namespace safe_exec {
 
 struct Namespaces {
   bool user = false, pid = false, mount = false, ipc = false, uts = false, net = false;
+  bool operator==(const Namespaces&) const = default;
   [[nodiscard]] bool any() const noexcept { return user || pid || mount || ipc || uts || net; }
 };
 

@@ -1,11 +1,15 @@
 """A host that refuses system calls: a seccomp filter around whatever is started, made with ctypes."""
 import ctypes
 import errno
+import fcntl
 import os
 import platform
 import re
+import select
+import socket
 import struct
 import sys
+import threading
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
@@ -20,18 +24,19 @@ BY_ARGUMENT = {"namespaces": ("clone", 0, 0x7E020000, True), "pidfd of clone": (
                "get no_new_privs": ("prctl", 0, 39, False), "mdwe": ("prctl", 0, 65, False), "ambient set": ("prctl", 0, 47, False),
                "set close-on-exec": ("fcntl", 1, 2, False), "set status flags": ("fcntl", 1, 4, False),
                "duplicate": ("fcntl", 1, 1030, False), "enlarge a pipe": ("fcntl", 1, 1031, False),
-               "errata": ("landlock_create_ruleset", 2, 2, False)}
+               "errata": ("landlock_create_ruleset", 2, 2, False), "wait of the reaper": ("ppoll", 1, 3, False),
+               "read of a block": ("read", 2, 65536, False)}
 
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 
 
 def program(refusals):
-    """refusals: {name: errno}"""
+    """refusals: {name, or what BY_ARGUMENT holds for one: errno}"""
     code = []
     for name, error in refusals.items():
-        if name in BY_ARGUMENT:
-            call, argument, value, bits = BY_ARGUMENT[name]
+        if name in BY_ARGUMENT or isinstance(name, tuple):
+            call, argument, value, bits = BY_ARGUMENT.get(name, name)
             code += [(LOAD, 0, 0, 0), (EQUAL, 0, 3, NUMBERS[call]), (LOAD, 0, 0, 16 + 8 * argument),
                      (ANY_BIT if bits else EQUAL, 0, 1, value)]
         else:
@@ -50,6 +55,57 @@ def refuse(refusals):
         raise OSError(ctypes.get_errno(), "no_new_privs")
     if LIBC.prctl(PR_SET_SECCOMP, 2, fprog, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp")
+
+
+class Asked:
+    """A host that asks decide(name, pid, arguments), in a thread of this process, for the errno of each of the named calls; 0: it is
+    made. Used as a context, with enter() in the process that is to live there (seccomp_unotify(2))."""
+    ASK, NEW_LISTENER, RECEIVE, ANSWER, CONTINUE = 0x7FC00000, 8, 0xC0502100, 0xC0182101, 1
+
+    def __init__(self, names, decide):
+        self.names = {NUMBERS[name]: name for name in names}
+        self.decide = decide
+        self.here, self.there = socket.socketpair()
+        self.thread = threading.Thread(target=self.answer, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.there.close()
+        self.thread.join(60)
+        self.here.close()
+
+    def enter(self):
+        code = [(LOAD, 0, 0, 0)]
+        for number in self.names:
+            code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, self.ASK)]
+        code.append((RETURN, 0, 0, ALLOW))
+        buffer = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in code))
+        fprog = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(buffer))
+        if os.geteuid() != 0 and LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "no_new_privs")
+        listener = LIBC.syscall(NUMBERS["seccomp"], 1, self.NEW_LISTENER, fprog)
+        if listener < 0:
+            raise OSError(ctypes.get_errno(), "seccomp")
+        socket.send_fds(self.there, [b"x"], [listener])
+        os.close(listener)
+
+    def answer(self):
+        _, listeners, _, _ = socket.recv_fds(self.here, 1, 1)
+        while listeners:
+            try:
+                asked = bytearray(80)
+                fcntl.ioctl(listeners[0], self.RECEIVE, asked)
+                number, pid, _, call, _, _, *arguments = struct.unpack("QIIiIQ6Q", asked)
+                error = self.decide(self.names[call], pid, arguments)
+                fcntl.ioctl(listeners[0], self.ANSWER, bytearray(struct.pack("QqiI", number, 0, -error, 0 if error else self.CONTINUE)))
+            except OSError:  # ENOENT: who asked was killed, or nobody is left who could ask
+                waiting = select.poll()
+                waiting.register(listeners[0], select.POLLIN)
+                if any(events & select.POLLHUP for _, events in waiting.poll()):
+                    os.close(listeners.pop())
 
 
 NO_NAMESPACES = {"namespaces": errno.EPERM, "unshare": errno.EPERM, "clone3": errno.ENOSYS}

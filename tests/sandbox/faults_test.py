@@ -1,0 +1,97 @@
+"""A call that fails while a command is launched or watched: nothing is lost, held for kept, or told otherwise than it was."""
+import errno
+import os
+import threading
+import time
+
+import outer
+from harness import SHELL, SandboxTest, main
+
+REFUSING = {name: {name: errno.EPERM} for name in ("unshare", "mount", "landlock_restrict_self", "chroot")}
+REFUSING["ubuntu"] = outer.UBUNTU
+
+
+class Input(SandboxTest):
+    DATA = "".join("%06d\n" % i for i in range(300000 // 7)).encode()
+
+    def cat(self, stdin):
+        return self.policy({"cat": {"path": "/usr/bin/cat", "stdin": stdin, "operands": [], "stdout_bytes": 1 << 20}})
+
+    def check(self, data, status, result):
+        self.assertEqual((status, result["outcome"]["type"], len(result["stdout"])), (0, "exited", len(data)), result["error"])
+        self.assertTrue(result["stdout"].encode() == data)  # a difference of that size is shown by nothing in time
+
+    def test_a_file_is_whole_after_an_attempt_that_failed(self):
+        self.write("ws/in.txt", self.DATA)
+        policy = self.cat({"path": "read", "within": ["${start_dir}"]})
+        for name, refusals in REFUSING.items():
+            with self.subTest(name=name):
+                self.check(self.DATA, *self.run_json(policy, ["cat"], "--stdin", "in.txt", "--max-stdout", "400000", preexec_fn=lambda: outer.refuse(refusals)))
+
+    def test_a_pipe_is_whole_after_an_attempt_that_failed(self):
+        policy = self.cat("text")
+        for name, refusals in REFUSING.items():
+            for size in (len(self.DATA), 30000, 100):  # what a writer has to give at a time
+                with self.subTest(name=name, size=size):
+                    data = self.DATA if size > 100 else self.DATA[:3000]
+                    here, there = os.pipe()
+                    writer = threading.Thread(target=self.feed, args=(there, data, size))
+                    writer.start()
+                    try:
+                        status, result = self.run_json(policy, ["cat"], "--stdin", "-", "--max-stdout", "400000", stdin=here,
+                                                       preexec_fn=lambda: outer.refuse(refusals))
+                    finally:
+                        os.close(here)
+                        writer.join(60)
+                    self.check(data, status, result)
+
+    def feed(self, there, data, size):
+        with os.fdopen(there, "wb", 0) as f:
+            try:
+                for at in range(0, len(data), size):
+                    f.write(data[at:at + size])
+                    if size < len(data):
+                        time.sleep(0.002)
+            except BrokenPipeError:
+                pass
+
+    def test_what_cannot_be_written_to_the_command_is_an_error(self):
+        text = "x" * 4321
+        refusals = {("write", 2, len(text), False): errno.EIO}
+        self.write("ws/in.txt", text)
+        for stdin, source in (("text", "-"), ({"path": "read", "within": ["${start_dir}"]}, "in.txt")):
+            status, result = self.run_json(self.cat(stdin), ["cat"], "--stdin", source, input=text.encode(), preexec_fn=lambda: outer.refuse(refusals))
+            self.assertEqual((status, result["outcome"]["type"]), (125, "failed"), result)
+            self.assertEqual((result["error"]["code"], result["error"]["step"], result["error"]["errno"]), ("launch_failed", "stdin", errno.EIO), result)
+            self.assertIn("cannot be written", result["error"]["message"])
+
+
+class Told(SandboxTest):
+    def test_output_that_cannot_be_read_is_an_error(self):
+        for script in ("echo x", "echo x >&2"):
+            status, result = self.run_shell(script, preexec_fn=lambda: outer.refuse({"read of a block": errno.EIO}))
+            self.assertEqual((status, result["outcome"]["type"]), (125, "failed"), result)
+            self.assertEqual((result["error"]["code"], result["error"]["step"], result["error"]["errno"]), ("launch_failed", "output", errno.EIO), result)
+
+    def test_landlock_is_told_of_only_where_it_is_in_force(self):
+        enforced = []
+        for failing in range(1, 8):
+            calls = []
+
+            def decide(name, pid, arguments):
+                calls.append(name)
+                return errno.ENOSYS if name == "landlock_create_ruleset" and calls.count(name) == failing else 0
+            with self.subTest(failing=failing), outer.Asked(("landlock_create_ruleset", "landlock_restrict_self"), decide) as host:
+                _, result = self.run_shell("echo x", preexec_fn=host.enter)
+                if failing > 1 and result["error"]:  # of a host that is asked again
+                    self.assertEqual((result["error"]["code"], result["stdout"]), ("sandbox_unavailable", ""), result)
+                    continue
+                self.assertEqual((result["error"], result["stdout"]), (None, "x\n"), result)
+                told = result["sandbox"]["layers"]["landlock"]["status"] == "enforced"
+                self.assertEqual(told, "landlock_restrict_self" in calls, (calls, result["sandbox"]))
+                enforced.append(told)
+        self.assertIn(True, enforced)
+
+
+if __name__ == "__main__":
+    main()
