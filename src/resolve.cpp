@@ -478,20 +478,27 @@ std::vector<ReadOnlyPath> SystemResolver::read_only(const Root& root) {
   };
   follow(*text);
   std::string at = "/";
-  UniqueFd fd(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const auto open_top = [this] {
+    UniqueFd top(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!top) exhausted_ = errno;  // it is there
+    return top;
+  };
+  UniqueFd fd = open_top();
   for (int links = 0; fd && !left.empty();) {
     const std::string name = std::move(left.back());
     left.pop_back();
     std::string path = name == ".." ? at.substr(0, std::max<std::size_t>(at.rfind('/'), 1)) : child_path(at, name);
+    std::string target(4096, '\0');  // PATH_MAX
     UniqueFd next(::openat(fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    const int number = errno;
-    if (!next) note(number);
-    if (!next && number != ENOENT && number != ENOTDIR && number != ENAMETOOLONG) {  // a command may have closed it: kept as a whole, so that none opens it again
+    const ssize_t size = next ? ::readlinkat(next.get(), "", target.data(), target.size()) : -1;
+    const int number = size < 0 ? errno : 0;
+    note(number);
+    // A link, nothing there, or no link, which readlinkat(2) calls ENOENT as well, or EINVAL.
+    constexpr int kKnown[] = {0, ENOENT, ENOTDIR, ENAMETOOLONG, EINVAL};
+    if (std::ranges::find(kKnown, number) == std::end(kKnown)) {  // a command may have closed it: kept as a whole, so that none opens it again
       kept.push_back({std::move(at), std::move(fd)});
       return kept;
     }
-    std::string target(4096, '\0');  // PATH_MAX
-    const ssize_t size = next ? ::readlinkat(next.get(), "", target.data(), target.size()) : -1;
     if (size > 0) {
       target.resize(static_cast<std::size_t>(size));
       kept.push_back({std::move(path), std::move(next)});
@@ -499,7 +506,7 @@ std::vector<ReadOnlyPath> SystemResolver::read_only(const Root& root) {
       follow(target);
       if (target.front() != '/') continue;
       path = "/";
-      next = UniqueFd(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+      next = open_top();
     }
     at = std::move(path);
     fd = std::move(next);

@@ -6,6 +6,7 @@ import time
 
 import outer
 from harness import SHELL, SandboxTest, main
+from probe_test import NAMESPACES
 
 REFUSING = {name: {name: errno.EPERM} for name in ("unshare", "mount", "landlock_restrict_self", "chroot")}
 REFUSING["ubuntu"] = outer.UBUNTU
@@ -91,6 +92,32 @@ class Told(SandboxTest):
                 self.assertEqual(told, "landlock_restrict_self" in calls, (calls, result["sandbox"]))
                 enforced.append(told)
         self.assertIn(True, enforced)
+
+
+class Kept(SandboxTest):
+    def test_a_link_that_cannot_be_read_is_not_held_for_none(self):
+        node = {"path": "/usr/bin/dash", "sandbox": {"write": ["${start_dir}"], "read_only": ["${start_dir}/.git"]}}
+        self.write("ws/real/config", "mine\n")
+        os.symlink("real", os.path.join(self.ws, ".git"))
+        for error, layers in ((errno.EACCES, {}), (errno.EACCES, NAMESPACES), (errno.EIO, {})):
+            node["sandbox"]["layers"] = layers
+            failing, looks, steps = 0, 0, set()
+            while failing <= looks:
+                failing += 1  # the first to fail, then the second, until there are no more
+                looks = 0
+
+                def decide(*_):
+                    nonlocal looks
+                    looks += 1
+                    return error if looks == failing else 0
+                with self.subTest(error=error, layers=layers, failing=failing), outer.Asked(("readlinkat",), decide) as host:
+                    _, result = self.run_shell("echo made > real/config; echo made > real/new; echo end", node=node, preexec_fn=host.enter)
+                    with open(os.path.join(self.ws, "real/config")) as f:
+                        self.assertEqual((f.read(), os.listdir(os.path.join(self.ws, "real"))), ("mine\n", ["config"]), result)
+                    steps.add(result["error"]["step"] if result["error"] else result["stdout"])
+            self.assertIn("end\n", steps)  # none failed
+            if error == errno.EIO:
+                self.assertIn("resolve", steps)
 
 
 if __name__ == "__main__":
