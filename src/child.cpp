@@ -259,6 +259,10 @@ void report_end(const Run& run, int status) {
   send(*run.plan, message);
 }
 
+void report_failure(const ChildPlan& plan, long error, Step step, size_t item = 0) {
+  send(plan, {Message::failed, step, static_cast<int32_t>(-error), static_cast<uint32_t>(item), 0, 0, 0, 0, 0, 0});
+}
+
 // Reaps what has ended, and counts what was killed. Returns false when no child is left. Those that stop or end may never become
 // fewer: whoever has a time to keep is let look at it now and then, and comes back at once (run.more).
 bool reap(Run& run, long& command, int options, size_t* killed = nullptr) {
@@ -266,13 +270,14 @@ bool reap(Run& run, long& command, int options, size_t* killed = nullptr) {
   bool ended = false, left = true;
   int status_of_command = 0;
   run.more = false;
+  run.unwaited = 0;
   for (int stops = 0, ends = 0; left && !run.more;) {
     int status = 0;
     const long pid = call(SYS_wait4, -1, &status, options | __WALL, nullptr);
     if (pid == -EINTR) continue;
-    if (pid == 0) break;
-    left = pid > 0;
-    if (!left) break;
+    left = pid != -ECHILD;
+    if (left && pid < 0) run.unwaited = pid;
+    if (pid <= 0) break;
     if ((status & 0xFF) == 0x7F) {  // stopped: only who is traced is reported without WUNTRACED
       observe(*run.plan->observer, pid, status);
       run.more = ++stops == kStops;
@@ -336,6 +341,7 @@ bool reap_while_ending(Run& run, long& command, int turns, int most) {
   Tree trees[2];
   Tree *now = &trees[0], *before = &trees[1];
   signal_tree(plan, *before, SIGKILL);  // enough for those that only left the group
+  int blind = 0;  // so many passes that nobody could be waited for: those who are gone by then are not seen to be
   bool all = false, told_so = false;  // all: as far as the last pass saw, which one that got away may belie
   for (bool again = false; !again || reap_while_ending(run, command, kTurns, all ? kMost * 10 : kMost); again = true) {
     if (again) signal_tree(plan, *now, SIGSTOP);
@@ -350,6 +356,8 @@ bool reap_while_ending(Run& run, long& command, int turns, int most) {
     Tree* const last = before;
     before = now;
     now = last;
+    blind = run.unwaited != 0 ? blind + 1 : 0;
+    if (blind > (all ? kMost : kMost * 100)) return;
   }
 }
 
@@ -357,8 +365,8 @@ bool reap_while_ending(Run& run, long& command, int turns, int most) {
 void kill_tree(Run& run, long& command) {
   if (!run.plan->pid_namespace) return sweep(run, command);
   call(SYS_kill, -1, SIGKILL);
-  while (reap(run, command, 0)) {
-  }
+  constexpr int kTries = 10;  // the kernel waits for those that are left when this process ends
+  for (int blind = 0; blind < kTries && reap(run, command, 0);) blind = run.unwaited != 0 ? blind + 1 : 0;
 }
 
 // ---- the reaper
@@ -401,6 +409,12 @@ int64_t now_ms() {
   return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+// Said before the tree is killed: its end would else be told as the command's own.
+bool unwatched(const ChildPlan& plan, long error) {
+  report_failure(plan, error, Step::watch);
+  return true;
+}
+
 // Returns whether anything may be left of the tree. The supervisor keeps the time and says stop. But where a hundred run, the
 // scheduler may keep it waiting for seconds: so this process, which hardly runs, ends the tree by itself a moment later. That it
 // hardly runs, it looks only every so often where others end than the command: the orphans of a bomb.
@@ -412,6 +426,7 @@ bool wait_for_end(Run& run, long& command, int signal_fd) {
   for (bool others = false;;) {
     const bool more = reap(run, command, WNOHANG);
     if (command == 0) return more;  // without a child there is no descendant: orphans become children of this process
+    if (run.unwaited != 0) return unwatched(plan, run.unwaited);
     if (others && watch[2].fd < 0 && plan.observer == nullptr) watch[2].fd = static_cast<int>(call(SYS_pidfd_open, command, 0));
     const bool pausing = others && watch[2].fd >= 0;
     watch[1].fd = pausing ? -1 : signal_fd;
@@ -421,7 +436,7 @@ bool wait_for_end(Run& run, long& command, int signal_fd) {
     if (pausing && wait > kPauseMs) wait = kPauseMs;
     const timespec time{wait / 1000, wait % 1000 * 1000000};
     const long ready = call(SYS_ppoll, watch, 3, wait == INT64_MAX ? nullptr : &time);
-    if (ready < 0 && ready != -EINTR) return true;
+    if (ready < 0 && ready != -EINTR) return unwatched(plan, ready);
     if (ready > 0 && watch[0].revents != 0) return true;  // the supervisor says stop, or is gone
     others = ready > 0 && watch[1].fd >= 0 && watch[1].revents != 0;
     char information[128];  // sizeof(struct signalfd_siginfo)
@@ -529,12 +544,7 @@ void send(const ChildPlan& plan, const Message& message) noexcept {
 }
 
 void fail(const ChildPlan& plan, long error, Step step, size_t item) noexcept {
-  Message message{};
-  message.kind = Message::failed;
-  message.step = step;
-  message.error = static_cast<int32_t>(-error);
-  message.item = static_cast<uint32_t>(item);
-  send(plan, message);
+  report_failure(plan, error, step, item);
   give_up(plan);
 }
 
@@ -549,7 +559,7 @@ void run_reaper(void* given) noexcept {
   ChildPlan& plan = *static_cast<ChildPlan*>(given);
   // What the sandbox makes for itself the command can use, whatever the caller's mask is.
   const auto mask = static_cast<uint32_t>(call(SYS_umask, 022));
-  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1, mask, false, false};
+  Run run{&plan, -1, Step::command_fork, false, 0, kPreparing, 1, mask, false, false, 0};
   set_signal_mask(plan, ~uint64_t{0});  // a ^C of the terminal is not for us
   reset_signals();                // also the command's; with SIGCHLD ignored nothing could be waited for
   begin_tree(plan);

@@ -14,6 +14,7 @@ enum class Step : uint32_t {
   fork, signals, parent_check, uid_map, unshare, loopback, process_limit, mount_root, mount_entry, mount_bind, mount_read_only, mount_tmp,
   mount_proc, mount_enter, cwd, capabilities, subreaper, command_fork,
   cgroup, session, stdio, limits, no_new_privs, observe, descriptors, seccomp, landlock, exec,
+  watch,  // the reaper's again: the command has been started, and is killed
 };
 
 // What a report says, one write(2) of this size each (atomic: below PIPE_BUF, pipe(7)).

@@ -21,6 +21,7 @@ struct Run {
   uint32_t mask;    // the caller's, umask(2)
   bool overdue;     // the reaper ended the tree by itself, at its time limit
   bool more;        // there may be more to reap at once
+  long unwaited;    // by which error the last wait4(2) could not say what there is; 0: it did
 };
 
 [[noreturn]] void quit(int status) noexcept;

@@ -82,7 +82,8 @@ std::span<const Layer> layers_of(Step step, int error, const Namespaces& namespa
     case Step::no_new_privs:
     case Step::observe:
     case Step::descriptors:
-    case Step::exec: break;
+    case Step::exec:
+    case Step::watch: break;
   }
   return {};
 }
@@ -221,6 +222,7 @@ class Attempts {
 };
 
 Error step_error(const Launch& launch, const Message& message) {
+  if (message.step == Step::watch) return launch_error(ErrorCode::launch_failed, "the command was started, and killed when it could not be watched", "watch", message.error);
   const bool layer = !layers_of(message.step, message.error, launch.wanted.namespaces).empty() ||
                      message.step == Step::no_new_privs || message.step == Step::descriptors ||
                      message.step == Step::capabilities || message.error == ENOSYS ||
@@ -228,8 +230,7 @@ Error step_error(const Launch& launch, const Message& message) {
   std::string text = message.step == Step::exec ? "the program cannot be executed" : "the sandbox cannot be set up";
   const bool mount = message.step == Step::mount_bind || message.step == Step::mount_entry || message.step == Step::mount_tmp;
   if (mount && message.item < launch.root.ops.size()) text += std::string(" at /") + launch.root.ops[message.item].target;
-  Error error = launch_error(layer ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed, std::move(text),
-                             step_name(message.step), message.error);
+  Error error = launch_error(layer ? ErrorCode::sandbox_unavailable : ErrorCode::launch_failed, std::move(text), step_name(message.step), message.error);
   constexpr int kOfOthers[] = {ESTALE, EINVAL, ENOENT, ENOTDIR, EACCES, ELOOP};  // a file for a directory is EINVAL
   if (mount && std::ranges::find(kOfOthers, message.error) != std::end(kOfOthers)) error.hint = "it was replaced while it was looked at; try again";
   if (mount && message.error == ENOSPC) error.hint = "so many paths and links on their way do not fit into one sandbox; ask for fewer";
@@ -300,8 +301,7 @@ bool killed_by_cgroup(const Launch& launch) { return launch.limits.cgroup && lau
 
 LayerStatus tree_status(const Launch& launch, const Watched& watched) {
   if (watched.lingering) {
-    return {Layer::tree_kill, LayerState::partial,
-            launch.wanted.namespaces.pid ? "a process in uninterruptible sleep is still ending"
+    return {Layer::tree_kill, LayerState::partial, launch.wanted.namespaces.pid ? "a process in uninterruptible sleep is still ending"
                                          : "the sweep did not end in time, and goes on: some may still run",
             0};
   }

@@ -27,7 +27,8 @@ struct HeadStart {
 // before (deny_paths, environment). When a layer that is `prefer` cannot be had (user namespaces refused, mounts
 // refused, Landlock absent), the launch is made again without it and its state says why; when it is `require`, or
 // neither Landlock nor a mount namespace can be had, the error is sandbox_unavailable with step, errno and remedy.
-// A failing execve is launch_failed. In both cases no command was started.
+// A failing execve is launch_failed. In both cases no command was started. One that can no longer be watched is killed, and told
+// as launch_failed, too, with the step watch.
 // last, when not null, may receive the process that goes last: then the command has ended and its output is complete,
 // but the kernel is still taking its namespaces down. The caller owes await_end() before it answers anybody; after a time
 // limit it answers first, since a large tree takes its time, and waits then.

@@ -14,7 +14,7 @@
 namespace safe_exec {
 
 struct Watched {
-  std::optional<Message> failed;  // a set-up step; then no command was started
+  std::optional<Message> failed;  // a set-up step: then no command was started; or Step::watch: one was, and is killed
   std::optional<Message> ended;   // the command's end
   std::vector<Message> notes;
   std::vector<RefusedCall> refused;  // of an observed command, the last ones

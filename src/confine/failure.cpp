@@ -109,6 +109,7 @@ std::string step_name(Step step) {
     case Step::descriptors: return "descriptors";
     case Step::seccomp: return "seccomp";
     case Step::exec: return "exec";
+    case Step::watch: return "watch";
   }
   return "unknown";
 }

@@ -12,6 +12,22 @@ REFUSING = {name: {name: errno.EPERM} for name in ("unshare", "mount", "landlock
 REFUSING["ubuntu"] = outer.UBUNTU
 
 
+def name_of(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
+def state_of(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
 class Input(SandboxTest):
     DATA = "".join("%06d\n" % i for i in range(300000 // 7)).encode()
 
@@ -92,6 +108,57 @@ class Told(SandboxTest):
                 self.assertEqual(told, "landlock_restrict_self" in calls, (calls, result["sandbox"]))
                 enforced.append(told)
         self.assertIn(True, enforced)
+
+
+class Ended(SandboxTest):
+    def test_a_command_that_cannot_be_watched_was_started_and_is_told_as_a_failure(self):
+        for layers in ({}, NAMESPACES):
+            status, result = self.run_shell("sleep 1000", node={"sandbox": {"layers": layers, "exec": ["/usr/bin"]}},
+                                            preexec_fn=lambda: outer.refuse({"wait of the reaper": errno.EPERM}))
+            error = result["error"] or {}
+            self.assertEqual((status, result["outcome"]["type"], error.get("code"), error.get("step"), error.get("errno")),
+                             (125, "failed", "launch_failed", "watch", errno.EPERM), result)
+            self.assertIn("was started", error["message"])
+
+    def test_a_command_that_cannot_be_waited_for_is_told_as_a_failure(self):
+        marker = os.path.join(self.ws, "begun")
+        for layers in ({}, NAMESPACES):
+            def decide(_, pid, __):
+                return errno.EPERM if name_of(pid) == "safe-exec" and os.path.exists(marker) else 0
+            with outer.Asked(("wait4",), decide) as host:
+                _, result = self.run_shell("echo > begun", node={"sandbox": {"write": ["${start_dir}"], "layers": layers}}, preexec_fn=host.enter)
+            os.unlink(marker)
+            self.assertEqual((result["outcome"]["type"], (result["error"] or {}).get("step")), ("failed", "watch"), result)
+
+    def test_the_sweep_goes_on_though_it_cannot_wait(self):
+        script = "for i in 1 2 3; do setsid sh -c 'echo $$ > pid.$0; exec sleep 1000' $i & done; for i in 1 2 3; do while ! test -s pid.$i; do :; done; done"
+        node = {"sandbox": {"write": ["${start_dir}"], "exec": ["/usr/bin"], "layers": NAMESPACES}}
+        for fails in (1, 1 << 30):
+            failed = 0
+
+            def decide(_, pid, __):
+                nonlocal failed
+                if name_of(pid) != "safe-exec" or failed == fails:
+                    return 0
+                with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+                    names = {name_of(int(one)) for one in f.read().split()}
+                if "dash" in names or not names & {"sleep", "sh"}:  # the command is not yet waited for
+                    return 0
+                failed += 1
+                return errno.EPERM
+            with self.subTest(fails=fails), outer.Asked(("wait4",), decide) as host:
+                _, result = self.run_shell(script, node=node, preexec_fn=host.enter)
+                self.assertEqual((result["outcome"]["type"], result["exit_code"]), ("exited", 0), result)
+                self.assertGreater(failed, 0)
+                for i in "123":
+                    name = os.path.join(self.ws, "pid." + i)
+                    with open(name) as f:
+                        pid = int(f.read())
+                    os.unlink(name)
+                    deadline = time.monotonic() + 20
+                    while state_of(pid) not in "ZX" and time.monotonic() < deadline:
+                        time.sleep(0.02)
+                    self.assertIn(state_of(pid), "ZX")
 
 
 class Kept(SandboxTest):
