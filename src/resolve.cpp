@@ -298,7 +298,10 @@ PathResult<Grant> SystemResolver::beneath(const Candidate& candidate, const std:
 PathResult<Grant> SystemResolver::existing(const Candidate& candidate, UniqueFd fd, const PathType& type) {
   Grant grant;
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return refuse(DenialCode::path_not_found, errno_text(errno));
+  if (::fstat(fd.get(), &status) != 0) {
+    note(errno);
+    return refuse(DenialCode::path_not_found, errno_text(errno));
+  }
   errno = 0;
   std::optional<std::string> path = path_of(fd.get());
   if (!path) note(errno);
@@ -372,6 +375,7 @@ PathResult<Grant> SystemResolver::absent(const Candidate& candidate, int number,
   above.rest.pop_back();
   grant.parent = open_candidate(above, O_PATH | O_DIRECTORY);
   if (!grant.parent) {
+    note(errno);
     if (escapes(errno)) return refuse(DenialCode::path_outside, "the path leads outside through a symbolic link");
     return missing(errno);
   }
@@ -379,6 +383,7 @@ PathResult<Grant> SystemResolver::absent(const Candidate& candidate, int number,
   if (::fstatat(grant.parent.get(), grant.leaf.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
     return refuse(DenialCode::path_wrong_kind, grant.path + " is a link that leads nowhere", "a file's name");
   }
+  note(errno);
   if (errno != ENOENT) return missing(errno);
   const std::optional<std::string> parent = path_of(grant.parent.get());
   if (!parent) return missing(ENOENT);

@@ -240,8 +240,9 @@ OpenedRoot Roots::open_fresh(const Root& root) const {
     const int number = errno;
     return unusable(below.configured, below.configured + ": " + errno_text(number), number);
   }
+  errno = 0;
   std::optional<std::string> physical = path_of(below.fd.get());
-  if (!physical) return unusable(below.configured, below.configured + " has no name");
+  if (!physical) return unusable(below.configured, below.configured + " has no name", errno);
   below.physical = *std::move(physical);
   return below;
 }

@@ -110,6 +110,27 @@ class Told(SandboxTest):
         self.assertIn(True, enforced)
 
 
+class Found(SandboxTest):
+    def test_what_cannot_be_looked_at_is_not_told_as_not_there(self):
+        self.write("ws/f", "text\n")
+        slot = {"name": "f", "type": {"path": "read", "within": ["${start_dir}"]}}
+        policy = self.policy({"cat": {"path": "/usr/bin/cat", "operands": [slot]}})
+        failing, looks, steps = 0, 0, set()
+        while failing <= looks:
+            failing += 1
+            looks = 0
+
+            def decide(*_):
+                nonlocal looks
+                looks += 1
+                return errno.EIO if looks == failing else 0
+            with self.subTest(failing=failing), outer.Asked({"fstat", "newfstatat", "fstatat"} & set(outer.NUMBERS), decide) as host:
+                _, result = self.run_json(policy, ["cat", "f"], preexec_fn=host.enter)
+                self.assertNotEqual((result["denied"] or {}).get("code"), "path_not_found", result)
+                steps.add((result["error"] or {}).get("step"))
+        self.assertLessEqual({None, "resolve"}, steps)
+
+
 class Ended(SandboxTest):
     def test_a_command_that_cannot_be_watched_was_started_and_is_told_as_a_failure(self):
         for layers in ({}, NAMESPACES):
