@@ -1,11 +1,12 @@
 """A call that fails while a command is launched or watched: nothing is lost, held for kept, or told otherwise than it was."""
 import errno
+import json
 import os
 import threading
 import time
 
 import outer
-from harness import SHELL, SandboxTest, main
+from harness import SANITIZED, SHELL, SandboxTest, main
 from probe_test import NAMESPACES
 
 REFUSING = {name: {name: errno.EPERM} for name in ("unshare", "mount", "landlock_restrict_self", "chroot")}
@@ -125,7 +126,10 @@ class Found(SandboxTest):
                 looks += 1
                 return errno.EIO if looks == failing else 0
             with self.subTest(failing=failing), outer.Asked({"fstat", "newfstatat", "fstatat"} & set(outer.NUMBERS), decide) as host:
-                _, result = self.run_json(policy, ["cat", "f"], preexec_fn=host.enter)
+                _, out, err = self.call(["run", "--policy", policy, "--", "cat", "f"], preexec_fn=host.enter)
+                if SANITIZED and b"shared libraries" in err:  # which it has only then
+                    continue
+                result = json.loads(out)
                 self.assertNotEqual((result["denied"] or {}).get("code"), "path_not_found", result)
                 steps.add((result["error"] or {}).get("step"))
         self.assertLessEqual({None, "resolve"}, steps)
