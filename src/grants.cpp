@@ -216,10 +216,6 @@ class DenyWalker {
     if (!list(fd, path, children)) return Seen::failed;
     bool clean = true;
     for (Child& child : children) {
-      if (path == "/" && child.name == "proc") {  // no part of what "/" grants: the new root has one of its own, or none
-        child.granted = false;
-        continue;
-      }
       struct stat status {};
       if (child.type == DT_UNKNOWN && ::fstatat(fd, child.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) child.type = IFTODT(status.st_mode);
       if (matches(globs, path, child.name)) {
@@ -233,6 +229,7 @@ class DenyWalker {
         child.granted = below == Seen::clean;
       }
       clean = clean && child.granted;
+      if (path == "/" && child.name == "proc") child.granted = false;  // no part of what "/" grants around something
     }
     return clean ? Seen::clean : split(fd, path, children);
   }

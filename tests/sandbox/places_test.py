@@ -81,6 +81,12 @@ class Places(SandboxTest):
             _, result = self.run_json(self.policy({"dash": node}, defaults={"deny_paths": [env]}), ["dash", "-c", script, *operands])
             self.assertEqual(result["stdout"].split(), ["/proc/[0-9]*", "end"], result)
             self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+        # What is denied there is no less so where no mount hides it: /proc is looked at, or it is said that it was not.
+        for layers in ({}, NO_NAMESPACES):
+            for denied in ("/proc/**", "/proc/version", "**/version"):
+                node = dict(SHELL, sandbox={"read": ["/"], "layers": layers})
+                _, result = self.run_json(self.policy({"dash": node}, defaults={"deny_paths": [denied]}), ["dash", "-c", "read x < /proc/version && echo $x"])
+                self.assertTrue(not result["stdout"] or result["sandbox"]["layers"]["deny_paths"]["status"] != "enforced", (denied, result))
         _, result = self.run_shell("read x < /proc/self/stat && echo $x", node={"sandbox": {"read": ["/"], "proc": "own"}})
         self.assertIn("(dash)", result["stdout"], result)
 
