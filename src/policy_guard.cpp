@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -71,16 +72,23 @@ struct Guarded {
   std::vector<std::string> places;       // what must not be made: it would be the policy
 };
 
+// The directory of a policy.json, which may have commands/ in it; nullopt: it is another file.
+std::optional<std::string> home_of(std::string_view file) {
+  constexpr std::string_view kFile = "/policy.json";
+  if (!file.ends_with(kFile)) return std::nullopt;
+  return std::string(file.substr(0, std::max<std::size_t>(file.size() - kFile.size(), 1)));
+}
+
 // A file of the policy, every link by which it was reached, and the commands/ beside it.
 Expected<void> guard(const std::string& file, Guarded& guarded) {
   auto walked = walk_trusted(file, Owners::root_or_caller);
   if (!walked) return tl::unexpected(untrusted("the policy changed after it was read: " + describe(walked.error())));
   for (Symlink& link : walked->links) guarded.files.push_back(std::move(link.path));
   guarded.files.push_back(std::move(walked->path));
-  constexpr std::string_view kFile = "/policy.json";
-  if (!file.ends_with(kFile)) return {};
+  const std::optional<std::string> home = home_of(file);
+  if (!home) return {};
   // Not where the file is, which may be a link.
-  const UniqueFd directory(::open(file.substr(0, std::max<std::size_t>(file.size() - kFile.size(), 1)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd directory(::open(home->c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   const std::optional<std::string> path = directory ? path_of(directory.get()) : std::nullopt;
   if (!path) return tl::unexpected(untrusted("the policy changed after it was read: " + file));
   guarded.directories.push_back(child_path(*path, "commands"));
@@ -117,9 +125,8 @@ void add_place(const std::string& place, std::vector<std::string>& places) {
 // Of a policy in the form of a directory only the command that was asked for is read.
 bool has_other_commands(const Policy& policy) {
   const auto has = [](std::string_view file) {
-    constexpr std::string_view kFile = "/policy.json";
-    if (!file.ends_with(kFile)) return false;
-    return ::access((std::string(file.substr(0, file.size() - kFile.size())) + "/commands").c_str(), F_OK) == 0;
+    const std::optional<std::string> home = home_of(file);
+    return home && (::access(child_path(*home, "commands").c_str(), F_OK) == 0 || errno != ENOENT);
   };
   return has(policy.file) || std::ranges::any_of(policy.sources, [&](const auto& source) { return source != nullptr && has(source->file()); });
 }

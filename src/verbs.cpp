@@ -69,7 +69,7 @@ int run_raw(const Result& result) {
   }
   const bool put = put_stream(STDOUT_FILENO, result.outcome->out) && put_stream(STDERR_FILENO, result.outcome->err);
   if (!put) return kCannotAnswer;
-  (void)write_all(STDERR_FILENO, remarks(*result.outcome));
+  if (const std::string text = remarks(*result.outcome); !text.empty()) (void)write_all(STDERR_FILENO, text);  // nobody to tell when it fails
   if (const auto* exited = std::get_if<Exited>(&result.outcome->ending)) return exited->code;
   return run_exit_status(result);
 }
