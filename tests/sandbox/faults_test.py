@@ -147,11 +147,12 @@ class Ended(SandboxTest):
 
     def test_a_command_that_cannot_be_waited_for_is_told_as_a_failure(self):
         marker = os.path.join(self.ws, "begun")
+        script = "echo > begun; (: &); while :; do :; done"  # the orphan makes the reaper look; no earlier look can see the end
         for layers in ({}, NAMESPACES):
             def decide(_, pid, __):
                 return errno.EPERM if name_of(pid) == "safe-exec" and os.path.exists(marker) else 0
             with outer.Asked(("wait4",), decide) as host:
-                _, result = self.run_shell("echo > begun", node={"sandbox": {"write": ["${start_dir}"], "layers": layers}}, preexec_fn=host.enter)
+                _, result = self.run_shell(script, node={"sandbox": {"write": ["${start_dir}"], "layers": layers}}, preexec_fn=host.enter)
             os.unlink(marker)
             self.assertEqual((result["outcome"]["type"], (result["error"] or {}).get("step")), ("failed", "watch"), result)
 
