@@ -198,7 +198,7 @@ void judge_mounted(const Launch& launch, const Observed& seen, int error, Blocke
   if (!seen.names || (!launch.wanted.namespaces.mount && error == EBUSY)) return;
   out.layer = layer_name(launch.wanted.namespaces.mount ? Layer::mount_namespace : Layer::landlock);
   if (error == EXDEV) out.path.clear();
-  out.hint = error == EBUSY ? "the sandbox keeps it where it is: the policy names it (read_only, deny_paths), or it is granted itself"
+  out.hint = error == EBUSY ? "the sandbox keeps it where it is: the policy names it, or what lies in it (read_only, deny_paths), or it is granted itself"
                             : "nothing is moved or linked from one grant to another, nor to another file system; a copy can be made";
 }
 

@@ -26,6 +26,7 @@ namespace {
 
 constexpr int kMaxDepth = 200;                // each level holds a descriptor
 constexpr std::size_t kMaxCovers = 64;        // mounts, some 10 us each
+constexpr std::size_t kMaxHeld = 256;         // mounts, too
 constexpr std::size_t kMaxAround = 8192;      // grants made instead of directories
 constexpr std::int64_t kEntriesPerClock = 64;
 
@@ -104,14 +105,7 @@ class DenyWalker {
     return std::move(matches_);
   }
   [[nodiscard]] std::vector<Covered::Match> take_hidden() { return std::move(hidden_); }
-  // The directories on the way to these without whose name they would be none: .config of "**/.config/gh/**".
-  [[nodiscard]] std::vector<std::string> held(const std::vector<Covered::Match>& matches) const {
-    std::set<std::string> held;
-    for (const Covered::Match& match : matches) {
-      if (denies(match.path)) hold(match.path, held);  // what is withheld is so by any name
-    }
-    return {held.begin(), held.end()};
-  }
+  [[nodiscard]] std::set<std::string> take_held() { return std::move(held_); }
   [[nodiscard]] bool denies(const std::string& path) const {
     return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
   }
@@ -234,40 +228,20 @@ class DenyWalker {
     return clean ? Seen::clean : split(fd, path, children);
   }
 
-  // What of a glob holds wherever below the granted directory something lies; empty: it says of a place.
-  static std::string_view anywhere(std::string_view glob, std::string_view granted) {
-    if (!glob.starts_with('/')) return glob;
-    const std::size_t any = glob.find("/**/");
-    const std::string_view before = glob.substr(0, any);
-    const bool above = any != std::string_view::npos && before.find_first_of("*?") == std::string_view::npos && (before.empty() || is_within(granted, before));
-    return above ? glob.substr(any + 1) : std::string_view();
-  }
-
-  // A directory on the way may have another name, or lie elsewhere, only where what is below it matches wherever it is.
-  void hold(const std::string& match, std::set<std::string>& held) const {
-    const std::string_view granted = std::string_view(match).substr(0, base_);
-    for (std::size_t begin = base_ == 1 ? 0 : base_, end = 0; (end = match.find('/', begin + 1)) != std::string::npos; begin = end) {
-      const std::string below = match.substr(end);
-      const bool stays = std::ranges::any_of(globs_, [&](const Glob* glob) {
-        const std::string_view part = anywhere(*glob->text, granted);
-        return !part.empty() && glob_matches(part, below);
-      });
-      if (!stays) held.insert(match.substr(0, end));
-    }
-  }
-
   // False: what is too much to be covered could be connected to, or what lies in it.
   bool to_cover(const std::string& path, const Child& child, bool directory) {
+    const std::string place = child_path(path, child.name);
     const bool shut = directory || child.type == DT_SOCK;  // Landlock refuses to open all else
     if (shut && hidden_.size() < kMaxCovers) {
-      hidden_.push_back({child_path(path, child.name), directory});
+      hidden_.push_back({place, directory});
     } else if (shut && !plan_.unix_sockets.empty()) {
       crowded_ = true;
       return fail("more than " + std::to_string(kMaxCovers) + " sockets and directories in one grant are denied"), false;
     }
     const bool plain = child.type == DT_REG || child.type == DT_FIFO || shut;  // nothing is mounted on a link
-    coverable_ = coverable_ && plain && matches_.size() < kMaxCovers;
-    if (coverable_) matches_.push_back({child_path(path, child.name), directory});
+    if (coverable_ && grant_->access > PathAccess::read) add_between(std::string_view(place).substr(0, base_), place, held_);
+    coverable_ = coverable_ && plain && matches_.size() < kMaxCovers && held_.size() <= kMaxHeld;
+    if (coverable_) matches_.push_back({place, directory});
     return true;
   }
 
@@ -362,6 +336,7 @@ class DenyWalker {
   std::vector<Grant> around_;
   std::vector<Covered::Match> matches_;
   std::vector<Covered::Match> hidden_;
+  std::set<std::string> held_;
   std::vector<std::string> places_;  // absolute ones that are left out
   std::set<std::string> unseen_;
   std::set<std::string> clean_;  // granted more than once, to be read, written and executed
@@ -406,9 +381,8 @@ bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::st
     problem = grant.path + " cannot be replaced: paths that are denied lie beside it and cannot be covered";
     return false;
   }
-  std::vector<std::string> held = walker.held(matches);
   if (grant.exists && !written_in_place(walker, grant, plan, problem)) return false;
-  plan.covered.push_back({std::move(grant), std::move(matches), std::move(held)});
+  plan.covered.push_back({std::move(grant), std::move(matches)});
   return true;
 }
 
@@ -456,8 +430,7 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
       if (matches.empty()) {
         std::ranges::move(walker.take_hidden(), std::back_inserter(plan.hidden));
       } else {
-        std::vector<std::string> held = walker.held(matches);
-        plan.covered.push_back({std::move(grant), std::move(matches), std::move(held)});
+        plan.covered.push_back({std::move(grant), std::move(matches)});
       }
       return true;
     }
@@ -500,6 +473,7 @@ Expected<LayerStatus> grant_around_denied(Plan& plan) {
     plan.grants.push_back(std::move(grant));  // the others are looked through all the same
     if (first_problem.empty()) first_problem = std::move(problem);
   }
+  plan.held = walker.take_held();
   if (!first_problem.empty()) return LayerStatus{Layer::deny_paths, LayerState::not_enforced, std::move(first_problem), 0};
   return LayerStatus{Layer::deny_paths, LayerState::enforced, walker.unseen(), 0};
 }

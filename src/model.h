@@ -458,7 +458,6 @@ struct Covered {
   };
   Grant grant;
   std::vector<Match> matches;
-  std::vector<std::string> held;  // directories whose names a match needs: renamed, they would show it
 };
 
 // What the policy names, and is not there: it grants nothing in this run, though it is made meanwhile.
@@ -482,6 +481,9 @@ struct Plan {
   // Denied directories and sockets below what others are granted around, and sockets beside the granted ones: neither are names in
   // them shown, nor is connect(2) anything that Landlock rules.
   std::vector<Covered::Match> hidden;
+  // The directories on the way to what is covered or hidden, below the granted one: where they may be written they cannot be
+  // renamed, so that no walk for another command, which goes on meanwhile, misses what lies in them.
+  std::set<std::string> held;
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
   DenyWalk deny_walk;
   std::vector<ReadOnlyPath> read_only;

@@ -25,6 +25,7 @@ namespace {
 
 constexpr int kMaxDepth = 200;                         // each level holds a descriptor
 constexpr std::size_t kMaxCovers = 64;                 // mounts, some 10 us each
+constexpr std::size_t kMaxHeld = 256;                  // mounts, too
 constexpr std::size_t kMaxMountinfo = std::size_t{4} << 20;
 constexpr std::int64_t kEntriesPerClock = 64;
 
@@ -82,8 +83,10 @@ class SocketSearch {
       for (int field = 1; field < 5; ++field) line.remove_prefix(std::min(line.find(' '), line.size() - 1) + 1);
       const std::string place = unescaped(line.substr(0, line.find(' ')));
       struct stat found {};
-      const bool within = std::ranges::any_of(in_reach_, [&](const std::string& path) { return is_within(place, path); });
-      if (within && ::lstat(place.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) meet(place, found);
+      const auto above = std::ranges::find_if(in_reach_, [&](const std::string& path) { return is_within(place, path); });
+      if (above == in_reach_.end() || ::lstat(place.c_str(), &found) != 0 || !S_ISSOCK(found.st_mode)) continue;
+      granted_at_ = *above;
+      meet(place, found);
     }
   }
 
@@ -92,6 +95,7 @@ class SocketSearch {
     if (problem_.empty() && !unseen_.empty()) problem_ = "not looked for in " + unseen_;
     return std::move(problem_);
   }
+  [[nodiscard]] std::set<std::string> take_held() { return std::move(held_); }
   [[nodiscard]] bool anywhere() const { return !in_reach_.empty(); }
 
  private:
@@ -106,6 +110,8 @@ class SocketSearch {
   void cover(std::string path, bool directory) {
     if (!hidden_.insert(path).second) return;
     if (++covers_ > kMaxCovers) return missed("more than " + std::to_string(kMaxCovers) + " of them");
+    add_between(granted_at_, path, held_);
+    if (held_.size() > kMaxHeld) return missed("more than " + std::to_string(kMaxHeld) + " directories on the way to them");
     plan_.hidden.push_back({std::move(path), directory});
   }
 
@@ -124,6 +130,7 @@ class SocketSearch {
     if (std::ranges::any_of(walked_, [&](const std::string& above) { return walks_to(above, path); })) return;
     if (spent_) return;  // told already; what is mounted is looked for all the same
     walked_.push_back(path);
+    granted_at_ = path;
     UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
     if (!readable) return missed(path + ": " + errno_text(errno));
     walk(std::move(readable), path, 0);
@@ -192,6 +199,8 @@ class SocketSearch {
   std::chrono::steady_clock::time_point deadline_;
   std::set<std::pair<dev_t, ino_t>> granted_;
   std::set<std::string> hidden_;  // what is covered already
+  std::set<std::string> held_;    // what leads to what is covered here
+  std::string granted_at_;        // the directory that is looked through
   std::vector<std::string> in_reach_, walked_;
   std::string problem_, unseen_;
   std::int64_t entries_ = 0;
@@ -208,6 +217,7 @@ void hide_other_sockets(Plan& plan) {
   for (const Grant& grant : plan.grants) search.look(grant);
   if (search.anywhere()) search.look_at_mounts();
   plan.sockets_in_reach = search.take_problem();
+  plan.held.merge(search.take_held());
 }
 
 }  // namespace safe_exec

@@ -135,15 +135,12 @@ class RootPlanner {
     const int exec_fd = plan_.binary.script ? plan_.binary.interpreter_fd.get() : plan_.binary.fd.get();
     if (exec_fd >= 0 && ::fstat(exec_fd, &program) < 0) error_ = errno;
     for (const Grant& grant : plan_.grants) collect(grant, program);
-    for (const Covered& covered : plan_.covered) {
-      collect(covered.grant, program);
-      if (covered.grant.access <= PathAccess::read) continue;  // what is mounted read-only is not renamed
-      for (const std::string& path : covered.held) hold(path, covered.grant.data);
-    }
+    for (const Covered& covered : plan_.covered) collect(covered.grant, program);
     if (!plan_.binary.path.empty() && !program_.empty()) {
       aliases_.emplace_back(plan_.binary.script ? plan_.binary.interpreter : plan_.binary.path, program_);
     }
     for (const std::string& path : plan_.apart) set_apart(path);
+    hold_all();
     for (const auto& path : plan_.unix_sockets) add_socket(path);
     shows_proc_ = options_.fresh_proc || (plan_.proc == Proc::all && options_.landlock);
   }
@@ -183,6 +180,14 @@ class RootPlanner {
     Bind& bind = binds_.at(path);
     bind.held = true;
     if (bind.fd == fd.get()) bind.own = std::move(fd);
+  }
+
+  // From where more is granted downwards: whether it may be written follows from what is above.
+  void hold_all() {
+    for (const std::string& path : plan_.held) {
+      const Bind* const above = cover(path);
+      if (above != nullptr && above->level == Level::write) hold(path, above->data);
+    }
   }
 
   void set_apart(const std::string& path) {

@@ -266,6 +266,16 @@ class Network(SandboxTest):
         _, result = self.run_json(self.policy(policy), ["true"])
         self.assertIn("more than 64", result["sandbox"]["layers"]["seccomp"]["detail"])
 
+    def test_what_leads_to_another_socket_is_not_moved(self):
+        for name in ("granted", "deep/er/sibling", "z/other"):
+            os.makedirs(os.path.dirname(os.path.join(self.ws, name)), exist_ok=True)
+            self.listen(socket.AF_UNIX, os.path.join(self.ws, name))
+        perl = {"path": "/usr/bin/perl", "end_of_options": False, "options": {"-e": {"value": {"text": [0, 900]}, "spelling": "separate"}},
+                "sandbox": {"write": [self.ws], "unix_sockets": [self.ws + "/granted"]}}
+        script = "for (['deep/er', 'z/er'], ['deep/er', 'deep/re'], ['deep', 'z/deep']) { print rename($$_[0], $$_[1]) ? 'moved' : $! + 0, ' ' }"
+        _, result = self.run_json(self.policy({"perl": perl}), ["perl", "-e", script])
+        self.assertEqual(result["stdout"].split(), [str(error) for error in (errno.EXDEV, errno.EBUSY, errno.EXDEV)], result)
+
     def test_a_socket_that_is_mounted_over_a_file_is_found(self):
         if os.getuid() != 0:  # nobody else mounts anything where programs are still root's
             return
