@@ -59,12 +59,6 @@ std::string child_path(std::string_view directory, std::string_view name) {
   return path;
 }
 
-void add_between(std::string_view directory, std::string_view path, std::set<std::string>& names) {
-  for (std::size_t end = path.rfind('/'); end > directory.size() && end != std::string_view::npos; end = path.rfind('/', end - 1)) {
-    names.emplace(path.substr(0, end));
-  }
-}
-
 UniqueFd open_beneath(int directory, const std::string& path, std::uint64_t flags, std::uint64_t resolve) noexcept {
   struct open_how how {};
   how.flags = flags | O_CLOEXEC;

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +26,6 @@ inline constexpr int kMaxLinks = 40;  // as the kernel's own bound, path_resolut
 
 // directory + "/" + name, for an absolute directory.
 [[nodiscard]] std::string child_path(std::string_view directory, std::string_view name);
-
-// The directories between directory and what lies below it at path, neither included.
-void add_between(std::string_view directory, std::string_view path, std::set<std::string>& names);
 
 // openat2(2) with O_CLOEXEC. A rename that races with the resolution gives EAGAIN: tried again a few times, then an
 // error as any other. On failure the descriptor is empty and errno is set.

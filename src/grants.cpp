@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <climits>
 #include <iterator>
 #include <set>
 #include <string>
@@ -19,16 +17,13 @@
 #include "beneath.h"
 #include "pattern.h"
 #include "resolve.h"
+#include "walk.h"
 
 namespace safe_exec {
 
 namespace {
 
-constexpr int kMaxDepth = 200;                // each level holds a descriptor
-constexpr std::size_t kMaxCovers = 64;        // mounts, some 10 us each
-constexpr std::size_t kMaxHeld = 256;         // mounts, too
-constexpr std::size_t kMaxAround = 8192;      // grants made instead of directories
-constexpr std::int64_t kEntriesPerClock = 64;
+constexpr std::size_t kMaxAround = 8192;  // grants made instead of directories
 
 // A glob, and what the last component of a path must look like before the whole is worth comparing: below a directory
 // that does not match, only a name that its last component (before a final "**") fits can be the first to match.
@@ -71,8 +66,7 @@ struct Child {
 
 class DenyWalker {
  public:
-  explicit DenyWalker(const Plan& plan)
-      : plan_(plan), deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(plan.deny_walk.ms)) {
+  explicit DenyWalker(const Plan& plan) : plan_(plan), budget_(plan.deny_walk) {
     for (const std::string& glob : plan.deny_globs) prepared_.push_back(prepare(glob));
     for (const Glob& glob : prepared_) globs_.push_back(&glob);
     for (const std::string& place : plan.deny_walk.leave_out) {
@@ -80,7 +74,7 @@ class DenyWalker {
     }
   }
 
-  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] const std::string& problem() const { return budget_.spent() ? budget_.problem() : problem_; }
   // Where the command itself may have made it so, it must not gain by it. Empty: not so; else what can be done.
   [[nodiscard]] std::string_view refused() const {
     return refused_ ? "let its owner list it (chmod u+r)" : crowded_ ? "remove some, or grant less" : std::string_view();
@@ -121,7 +115,7 @@ class DenyWalker {
     around_.clear();
     hidden_.clear();
     refused_ = crowded_ = false;
-    if (!spent_) problem_.clear();
+    problem_.clear();
     coverable_ = true;
     const Globs below = relevant(globs_, path);
     if (below.empty() || clean_.contains(path)) return Seen::clean;
@@ -165,16 +159,6 @@ class DenyWalker {
     return Seen::failed;
   }
 
-  bool counted() {
-    if (++entries_ > plan_.deny_walk.entries) {
-      problem_ = "more than " + std::to_string(plan_.deny_walk.entries) + " entries below the granted directories";
-    } else if (entries_ % kEntriesPerClock == 0 && std::chrono::steady_clock::now() > deadline_) {
-      problem_ = "the walk took more than " + std::to_string(plan_.deny_walk.ms) + " ms";
-    }
-    spent_ = !problem_.empty();
-    return !spent_;
-  }
-
   // An open directory's entries.
   bool list(int fd, const std::string& path, std::vector<Child>& children) {
     for (;;) {
@@ -189,7 +173,7 @@ class DenyWalker {
         at += entry->d_reclen;
         const std::string_view name = entry->d_name;
         if (name == "." || name == "..") continue;
-        if (!counted()) return false;
+        if (!budget_.take_entry()) return false;
         children.push_back({std::string(name), entry->d_type, true, {}});
       }
     }
@@ -205,7 +189,7 @@ class DenyWalker {
 
   // fd: readable.
   Seen visit(int fd, const std::string& path, const Globs& globs, int depth) {
-    if (depth > kMaxDepth || path.size() + NAME_MAX + 1 >= PATH_MAX) return Seen::withheld;
+    if (too_deep(path, depth)) return Seen::withheld;
     std::vector<Child> children;
     if (!list(fd, path, children)) return Seen::failed;
     bool clean = true;
@@ -324,13 +308,11 @@ class DenyWalker {
   }
 
   const Plan& plan_;
-  std::chrono::steady_clock::time_point deadline_;
+  WalkBudget budget_;  // all that is left when it is spent remains unseen
   std::vector<Glob> prepared_;
   Globs globs_;
   std::vector<char> buffer_ = std::vector<char>(1U << 15);  // one directory at a time is being listed
-  std::int64_t entries_ = 0;
   std::string problem_;
-  bool spent_ = false;    // what may be looked at; all that is left remains unseen
   bool refused_ = false;  // the last one is our own and cannot be listed
   bool crowded_ = false;  // the last one has more than can be covered
   std::vector<Grant> around_;

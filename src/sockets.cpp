@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <climits>
 #include <memory>
 #include <optional>
 #include <set>
@@ -19,15 +17,12 @@
 
 #include "beneath.h"
 #include "resolve.h"
+#include "walk.h"
 
 namespace safe_exec {
 namespace {
 
-constexpr int kMaxDepth = 200;                         // each level holds a descriptor
-constexpr std::size_t kMaxCovers = 64;                 // mounts, some 10 us each
-constexpr std::size_t kMaxHeld = 256;                  // mounts, too
 constexpr std::size_t kMaxMountinfo = std::size_t{4} << 20;
-constexpr std::int64_t kEntriesPerClock = 64;
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { (void)::closedir(directory); }
@@ -49,8 +44,7 @@ std::string unescaped(std::string_view field) {
 
 class SocketSearch {
  public:
-  explicit SocketSearch(Plan& plan)
-      : plan_(plan), deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(plan.deny_walk.ms)) {
+  explicit SocketSearch(Plan& plan) : plan_(plan), budget_(plan.deny_walk) {
     for (const Grant& grant : plan.grants) {
       struct stat found {};
       const bool granted = std::ranges::find(plan.unix_sockets, grant.path) != plan.unix_sockets.end();
@@ -92,6 +86,7 @@ class SocketSearch {
 
   // Why there may be others in reach; empty: there are none.
   [[nodiscard]] std::string take_problem() {
+    if (problem_.empty()) problem_ = budget_.problem();
     if (problem_.empty() && !unseen_.empty()) problem_ = "not looked for in " + unseen_;
     return std::move(problem_);
   }
@@ -128,7 +123,7 @@ class SocketSearch {
       }
     }
     if (std::ranges::any_of(walked_, [&](const std::string& above) { return walks_to(above, path); })) return;
-    if (spent_) return;  // told already; what is mounted is looked for all the same
+    if (budget_.spent()) return;  // told; what is mounted is looked for all the same
     walked_.push_back(path);
     granted_at_ = path;
     UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
@@ -146,17 +141,6 @@ class SocketSearch {
     return std::ranges::none_of(names, [this](std::string_view name) { return left_out(name); });
   }
 
-  bool counted() {
-    if (++entries_ > plan_.deny_walk.entries) {
-      missed("more than " + std::to_string(plan_.deny_walk.entries) + " entries (deny_walk)");
-      spent_ = true;
-    } else if (entries_ % kEntriesPerClock == 0 && std::chrono::steady_clock::now() > deadline_) {
-      missed("the search took more than " + std::to_string(plan_.deny_walk.ms) + " ms (deny_walk)");
-      spent_ = true;
-    }
-    return !spent_;
-  }
-
   void walk(UniqueFd readable, const std::string& path, int depth) {
     const std::unique_ptr<DIR, CloseDirectory> directory(::fdopendir(readable.get()));
     if (!directory) return missed(path + ": " + errno_text(errno));
@@ -170,7 +154,7 @@ class SocketSearch {
       }
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
-      if (!counted()) return;
+      if (!budget_.take_entry()) return;
       if (entry->d_type == DT_SOCK || entry->d_type == DT_UNKNOWN) {
         struct stat found {};
         const bool there = ::fstatat(fd, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
@@ -184,7 +168,7 @@ class SocketSearch {
     if (hidden_.contains(path)) return;
     if (left_out(name)) return leave_out(name);
     if (path == "/proc") return;  // no part of what "/" grants
-    if (depth > kMaxDepth || path.size() + NAME_MAX + 1 >= PATH_MAX) return cover(path, true);
+    if (too_deep(path, depth)) return cover(path, true);
     UniqueFd opened(::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (opened) return walk(std::move(opened), path, depth);
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return;  // gone, or no directory
@@ -196,16 +180,14 @@ class SocketSearch {
   }
 
   Plan& plan_;
-  std::chrono::steady_clock::time_point deadline_;
+  WalkBudget budget_;
   std::set<std::pair<dev_t, ino_t>> granted_;
   std::set<std::string> hidden_;  // what is covered already
   std::set<std::string> held_;    // what leads to what is covered here
   std::string granted_at_;        // the directory that is looked through
   std::vector<std::string> in_reach_, walked_;
   std::string problem_, unseen_;
-  std::int64_t entries_ = 0;
   std::size_t covers_ = 0;
-  bool spent_ = false;
 };
 
 }  // namespace
