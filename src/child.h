@@ -44,6 +44,7 @@ struct MountOp {
   bool recursive;         // bind
   bool beneath;           // target lies in another bind: no symlink may be met on the way
   bool executed;          // bind: the program; tmpfs: what is written there may be
+  bool passing;           // that it is gone is no failure: no command takes away what is denied, or what leads to it
 };
 
 struct Limit {

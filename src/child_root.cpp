@@ -51,6 +51,9 @@ long attach(long tree, const MountOp& op) {
   return result;
 }
 
+// Whether it is no failure that what was found is gone, or another is in its place.
+bool has_passed(const MountOp& op, long result) { return op.passing && (result == -ENOENT || result == -ESTALE); }
+
 // 0, or the negative error: ESTALE when it is another one.
 long same_inode(long fd, uint64_t inode, uint32_t major, uint32_t minor) {
   struct statx found {};
@@ -70,16 +73,14 @@ long set_attributes(long fd, uint64_t set, uint64_t clear, bool recursive) {
 // A descriptor that was opened in the parent's mount namespace cannot be cloned in this one (open_tree(2): EINVAL),
 // so the checked inode is found again by its physical name and compared.
 void bind(const ChildPlan& plan, Run& run, const MountOp& op, size_t item) {
-  const long tree = must(plan,
-                         call(SYS_open_tree, AT_FDCWD, op.source,
-                                 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW |
-                                     static_cast<unsigned>(op.recursive ? AT_RECURSIVE : 0)),
-                         Step::mount_bind, item);
-  must(plan, same_inode(tree, op.inode, op.major, op.minor), Step::mount_bind, item);
-  if (op.attributes != 0) must(plan, set_attributes(tree, op.attributes, 0, op.recursive), Step::mount_bind, item);
-  must(plan, attach(tree, op), Step::mount_bind, item);
+  const long tree = call(SYS_open_tree, AT_FDCWD, op.source,
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | static_cast<unsigned>(op.recursive ? AT_RECURSIVE : 0));
+  long result = tree < 0 ? tree : same_inode(tree, op.inode, op.major, op.minor);
+  if (result == 0 && op.attributes != 0) result = set_attributes(tree, op.attributes, 0, op.recursive);
+  if (result == 0) result = attach(tree, op);
+  if (!has_passed(op, result)) must(plan, result, Step::mount_bind, item);
   if (op.executed) run.exec_fd = static_cast<int>(tree);
-  else call(SYS_close, tree);
+  else if (tree >= 0) call(SYS_close, tree);
 }
 
 // A file system of this launch's own: the rule for it can only be made now that it exists.
@@ -100,7 +101,8 @@ void mount_fresh(const ChildPlan& plan, const MountOp& op, size_t item) {
   const long tree =
       must(plan, new_filesystem(tmp ? "tmpfs" : "proc", tmp ? op.source : nullptr, op.inodes, attributes), step, item);
   if (tmp && op.attributes == 0) must(plan, call(SYS_fchmodat, tree, ".", 01777), step, item);
-  must(plan, attach(tree, op), step, item);
+  const long result = attach(tree, op);
+  if (!has_passed(op, result)) must(plan, result, step, item);
   add_rule(plan, tree, op.landlock, step, item);
   call(SYS_close, tree);
 }

@@ -99,6 +99,7 @@ class DenyWalker {
     return std::move(matches_);
   }
   [[nodiscard]] std::vector<Covered::Match> take_hidden() { return std::move(hidden_); }
+  // The directories that lead to these, where they may be written.
   [[nodiscard]] std::set<std::string> take_held() { return std::move(held_); }
   [[nodiscard]] bool denies(const std::string& path) const {
     return std::any_of(globs_.begin(), globs_.end(), [&path](const Glob* g) { return glob_matches(*g->text, path); });
@@ -107,6 +108,13 @@ class DenyWalker {
   // closed: cannot be listed, but be gone through. withheld: nor is it granted, since who makes it so must not gain by it.
   enum class Seen : std::uint8_t { clean, split, closed, withheld, failed };
 
+  // Too much for what is denied to stay so, and a command can make it so.
+  Seen crowd(std::string problem) {
+    crowded_ = true;
+    problem_ = std::move(problem);
+    return Seen::failed;
+  }
+
   // Looks below a granted directory; when something below it is denied, grants around that are put in around_.
   [[nodiscard]] Seen look(const Grant& grant, int fd, const std::string& path) {
     grant_ = &grant;
@@ -114,13 +122,14 @@ class DenyWalker {
     matches_.clear();
     around_.clear();
     hidden_.clear();
+    held_.clear();
     refused_ = crowded_ = false;
     problem_.clear();
     coverable_ = true;
     const Globs below = relevant(globs_, path);
     if (below.empty() || clean_.contains(path)) return Seen::clean;
     const UniqueFd readable = reopen(fd, O_RDONLY | O_DIRECTORY);
-    if (!readable && errno != EACCES) return fail(path + ": " + errno_text(errno));
+    if (!readable && errno != EACCES) return fail_at(path);
     if (!readable) {
       const Seen unreadable = unlisted(fd);
       refused_ = unreadable == Seen::withheld;
@@ -159,15 +168,23 @@ class DenyWalker {
     return Seen::failed;
   }
 
+  Seen fail_at(const std::string& path) {
+    std::string problem = path + ": " + errno_text(errno);
+    return errno == EMFILE ? crowd(std::move(problem)) : fail(std::move(problem));
+  }
+
+  // By errno: gone, or something else, since it was listed. The network of a process that has ended is EINVAL.
+  static bool is_gone(const std::string& path) {
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || ((errno == EINVAL || errno == ESRCH) && is_within(path, "/proc"));
+  }
+
   // An open directory's entries.
   bool list(int fd, const std::string& path, std::vector<Child>& children) {
     for (;;) {
       const ssize_t size = ::getdents64(fd, buffer_.data(), buffer_.size());
       if (size == 0) return true;
-      if (size < 0) {
-        (void)fail(path + ": " + errno_text(errno));
-        return false;
-      }
+      if (size < 0 && is_gone(path)) return true;  // removed since it was opened: nothing is in it, nor ever will be
+      if (size < 0) return (void)fail_at(path), false;
       for (ssize_t at = 0; at < size;) {
         const auto* const entry = reinterpret_cast<const dirent64*>(buffer_.data() + at);
         at += entry->d_reclen;
@@ -219,11 +236,10 @@ class DenyWalker {
     if (shut && hidden_.size() < kMaxCovers) {
       hidden_.push_back({place, directory});
     } else if (shut && !plan_.unix_sockets.empty()) {
-      crowded_ = true;
-      return fail("more than " + std::to_string(kMaxCovers) + " sockets and directories in one grant are denied"), false;
+      return (void)crowd("more than " + std::to_string(kMaxCovers) + " sockets and directories in one grant are denied"), false;
     }
     const bool plain = child.type == DT_REG || child.type == DT_FIFO || shut;  // nothing is mounted on a link
-    if (coverable_ && grant_->access > PathAccess::read) add_between(std::string_view(place).substr(0, base_), place, held_);
+    if (coverable_ && grant_->access > PathAccess::read) add_ways(std::string_view(place).substr(0, base_), place, held_);
     coverable_ = coverable_ && plain && matches_.size() < kMaxCovers && held_.size() <= kMaxHeld;
     if (coverable_) matches_.push_back({place, directory});
     return true;
@@ -233,14 +249,13 @@ class DenyWalker {
     const char* const name = child.name.c_str();
     const UniqueFd opened(::openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!opened) {
-      // Gone or something else since it was listed; grant_child looks again.
-      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return Seen::clean;
-      if (errno != EACCES) return fail(path + ": " + errno_text(errno));
+      if (is_gone(path)) return Seen::clean;  // grant_child looks again
+      if (errno != EACCES) return fail_at(path);
       const UniqueFd closed(::openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
       if (!closed || ::fstat(closed.get(), &child.status) != 0) return Seen::closed;
       return unlisted(closed.get());
     }
-    if (::fstat(opened.get(), &child.status) != 0) return fail(path + ": " + errno_text(errno));
+    if (::fstat(opened.get(), &child.status) != 0) return fail_at(path);
     if (std::ranges::find(plan_.deny_walk.leave_out, child.name) != plan_.deny_walk.leave_out.end()) {
       unseen_.insert(child.name);
       return Seen::clean;
@@ -253,7 +268,7 @@ class DenyWalker {
   Seen split(int fd, const std::string& path, const std::vector<Child>& children) {
     Grant names = like(path);
     names.fd = reopen(fd, O_PATH | O_DIRECTORY);
-    if (!names.fd) return fail(path + ": " + errno_text(errno));
+    if (!names.fd) return fail_at(path);
     names.directory = true;
     names.executable = false;
     names.access = PathAccess::stat;
@@ -273,7 +288,7 @@ class DenyWalker {
     grant.fd = UniqueFd(::openat(fd, child.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     struct stat status {};
     if (!grant.fd || ::fstat(grant.fd.get(), &status) != 0) {
-      return errno == ENOENT || errno == EACCES ? Seen::clean : fail(name + ": " + errno_text(errno));
+      return errno == ENOENT || errno == EACCES ? Seen::clean : fail_at(name);
     }
     if (S_ISLNK(status.st_mode)) {
       std::string text(static_cast<std::size_t>(status.st_size) + 1, '\0');
@@ -288,7 +303,7 @@ class DenyWalker {
     grant.directory = S_ISDIR(status.st_mode);
     if (grant.directory && !same_inode(status, child.status)) return Seen::clean;
     if (!grant.directory && !S_ISREG(status.st_mode)) return Seen::clean;
-    if (around_.size() == kMaxAround) return fail("more than " + std::to_string(kMaxAround) + " grants around matches");
+    if (around_.size() == kMaxAround) return crowd("more than " + std::to_string(kMaxAround) + " files and directories lie beside what is denied");
     around_.push_back(std::move(grant));
     return Seen::clean;
   }
@@ -314,7 +329,7 @@ class DenyWalker {
   std::vector<char> buffer_ = std::vector<char>(1U << 15);  // one directory at a time is being listed
   std::string problem_;
   bool refused_ = false;  // the last one is our own and cannot be listed
-  bool crowded_ = false;  // the last one has more than can be covered
+  bool crowded_ = false;  // the last one has more than can be kept apart
   std::vector<Grant> around_;
   std::vector<Covered::Match> matches_;
   std::vector<Covered::Match> hidden_;
@@ -355,16 +370,23 @@ bool written_in_place(DenyWalker& walker, const Grant& grant, Plan& plan, std::s
   return around(walker, in_place, plan, problem);
 }
 
+void cover(Grant& grant, std::vector<Covered::Match> matches, std::set<std::string> held, Plan& plan) {
+  plan.covered.push_back({std::move(grant), std::move(matches)});
+  plan.held.merge(held);
+}
+
 // Where nothing can be covered, what is there is written in place, and what is not there cannot be made.
 bool replaced_under_covers(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) {
   (void)walker.take();
   auto matches = walker.take_matches();
-  if (matches.empty()) {
-    problem = grant.path + " cannot be replaced: paths that are denied lie beside it and cannot be covered";
+  auto held = walker.take_held();
+  if (grant.exists && !written_in_place(walker, grant, plan, problem)) return false;
+  if (!matches.empty()) {
+    cover(grant, std::move(matches), std::move(held), plan);
+  } else if (!grant.exists) {
+    (void)walker.crowd(problem = grant.path + " cannot be made: paths that are denied lie beside it and cannot be covered");
     return false;
   }
-  if (grant.exists && !written_in_place(walker, grant, plan, problem)) return false;
-  plan.covered.push_back({std::move(grant), std::move(matches)});
   return true;
 }
 
@@ -403,7 +425,7 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
     case DenyWalker::Seen::split: {
       auto matches = walker.take_matches();
       if (matches.empty() && in_own_tmp(plan, grant.path)) {
-        problem = grant.path + " lies in the private /tmp, and what is denied in it cannot be covered";
+        (void)walker.crowd(problem = grant.path + " lies in the private /tmp, and what is denied in it cannot be covered");
         return false;
       }
       // Parents first: a minimal root is built in this order.
@@ -412,7 +434,7 @@ bool around(DenyWalker& walker, Grant& grant, Plan& plan, std::string& problem) 
       if (matches.empty()) {
         std::ranges::move(walker.take_hidden(), std::back_inserter(plan.hidden));
       } else {
-        plan.covered.push_back({std::move(grant), std::move(matches)});
+        cover(grant, std::move(matches), walker.take_held(), plan);
       }
       return true;
     }
@@ -455,7 +477,6 @@ Expected<LayerStatus> grant_around_denied(Plan& plan) {
     plan.grants.push_back(std::move(grant));  // the others are looked through all the same
     if (first_problem.empty()) first_problem = std::move(problem);
   }
-  plan.held = walker.take_held();
   if (!first_problem.empty()) return LayerStatus{Layer::deny_paths, LayerState::not_enforced, std::move(first_problem), 0};
   return LayerStatus{Layer::deny_paths, LayerState::enforced, walker.unseen(), 0};
 }

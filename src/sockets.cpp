@@ -90,7 +90,6 @@ class SocketSearch {
     if (problem_.empty() && !unseen_.empty()) problem_ = "not looked for in " + unseen_;
     return std::move(problem_);
   }
-  [[nodiscard]] std::set<std::string> take_held() { return std::move(held_); }
   [[nodiscard]] bool anywhere() const { return !in_reach_.empty(); }
 
  private:
@@ -105,8 +104,7 @@ class SocketSearch {
   void cover(std::string path, bool directory) {
     if (!hidden_.insert(path).second) return;
     if (++covers_ > kMaxCovers) return missed("more than " + std::to_string(kMaxCovers) + " of them");
-    add_between(granted_at_, path, held_);
-    if (held_.size() > kMaxHeld) return missed("more than " + std::to_string(kMaxHeld) + " directories on the way to them");
+    if (plan_.held.size() < kMaxHeld) add_ways(granted_at_, path, plan_.held);
     plan_.hidden.push_back({std::move(path), directory});
   }
 
@@ -149,7 +147,7 @@ class SocketSearch {
       errno = 0;
       const dirent* const entry = ::readdir(directory.get());
       if (entry == nullptr) {
-        if (errno != 0) missed(path + ": " + errno_text(errno));
+        if (errno != 0 && errno != ENOENT) missed(path + ": " + errno_text(errno));  // ENOENT: removed since it was opened
         return;
       }
       const std::string name = entry->d_name;
@@ -183,7 +181,6 @@ class SocketSearch {
   WalkBudget budget_;
   std::set<std::pair<dev_t, ino_t>> granted_;
   std::set<std::string> hidden_;  // what is covered already
-  std::set<std::string> held_;    // what leads to what is covered here
   std::string granted_at_;        // the directory that is looked through
   std::vector<std::string> in_reach_, walked_;
   std::string problem_, unseen_;
@@ -199,7 +196,6 @@ void hide_other_sockets(Plan& plan) {
   for (const Grant& grant : plan.grants) search.look(grant);
   if (search.anywhere()) search.look_at_mounts();
   plan.sockets_in_reach = search.take_problem();
-  plan.held.merge(search.take_held());
 }
 
 }  // namespace safe_exec

@@ -20,8 +20,8 @@ bool WalkBudget::take_entry() {
 
 bool too_deep(const std::string& path, int depth) { return depth > kMaxWalkDepth || path.size() + NAME_MAX + 1 >= PATH_MAX; }
 
-void add_between(std::string_view directory, std::string_view path, std::set<std::string>& names) {
-  for (std::size_t end = path.rfind('/'); end > directory.size() && end != std::string_view::npos; end = path.rfind('/', end - 1)) {
+void add_ways(std::string_view directory, std::string_view path, std::set<std::string>& names) {
+  for (std::size_t end = path.rfind('/'); end >= directory.size() && end != std::string_view::npos && end > 0; end = path.rfind('/', end - 1)) {
     names.emplace(path.substr(0, end));
   }
 }

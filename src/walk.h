@@ -34,7 +34,7 @@ class WalkBudget {
 // A directory that no walk can look into; a command can make one.
 [[nodiscard]] bool too_deep(const std::string& path, int depth);
 
-// The directories between directory and what lies below it at path, neither included.
-void add_between(std::string_view directory, std::string_view path, std::set<std::string>& names);
+// directory, and those between it and what lies below it at path.
+void add_ways(std::string_view directory, std::string_view path, std::set<std::string>& names);
 
 }  // namespace safe_exec

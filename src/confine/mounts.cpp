@@ -40,6 +40,7 @@ struct Bind {
   UniqueFd own;  // when nobody else holds the descriptor
   bool held = false;  // for its own sake: a mount point cannot be renamed
   bool device = false;  // in a whole root, in which none can be opened
+  bool passing = false;  // only held: MountOp::passing
 };
 
 struct Entry {
@@ -175,14 +176,15 @@ class RootPlanner {
   void hold(const std::string& path, bool data) {
     if (landlock::is_read_only(plan_, path)) return;
     UniqueFd fd = open_physical(path, O_PATH | O_DIRECTORY);
-    if (!fd) error_ = errno;
+    if (!fd && errno == ENOENT) return;  // MountOp::passing
+    if (!fd) return (void)(error_ = errno);
     add(path, fd.get(), true, Level::write, false, data);
     Bind& bind = binds_.at(path);
     bind.held = true;
     if (bind.fd == fd.get()) bind.own = std::move(fd);
   }
 
-  // From where more is granted downwards: whether it may be written follows from what is above.
+  // What leads to another comes first: whether it may be written follows from what is above.
   void hold_all() {
     for (const std::string& path : plan_.held) {
       const Bind* const above = cover(path);
@@ -228,8 +230,9 @@ class RootPlanner {
       const Bind* above = cover(it->first);
       Bind& bind = it->second;
       bind.device = above == &host_root_ && !bind.directory && is_device(bind.fd);  // the whole root shows none
-      const bool needed = above == nullptr || bind.executed || bind.held || bind.device || bind.level > above->level;
-      it = needed ? std::next(it) : binds_.erase(it);
+      const bool granted = above == nullptr || bind.executed || bind.device || bind.level > above->level;
+      bind.passing = !granted;
+      it = granted || bind.held ? std::next(it) : binds_.erase(it);
     }
   }
 
@@ -334,6 +337,7 @@ class RootPlanner {
     op.minor = minor(found.st_dev);
     op.recursive = bind.directory;
     op.executed = bind.executed;
+    op.passing = bind.passing;
     op.beneath = cover(path) != nullptr || in_own_tmp(plan_, path);
     const bool written = bind.level == Level::write;
     if (bind.device) op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
@@ -485,7 +489,7 @@ class RootPlanner {
   }
 
   // An empty directory over a directory, a device that cannot be opened over a file. target: relative to the new root.
-  void emit_cover(std::string target, bool directory) {
+  void emit_cover(std::string target, bool directory, bool passing = false) {
     struct stat null {};
     if (!directory && ::fstat(null_.get(), &null) < 0) error_ = errno;
     MountOp op{};
@@ -497,6 +501,7 @@ class RootPlanner {
     op.minor = minor(null.st_dev);
     op.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     op.beneath = true;
+    op.passing = passing;
     root_.ops.push_back(op);
   }
 
@@ -519,7 +524,7 @@ class RootPlanner {
     }
     for (const Covered::Match& match : plan_.hidden) add(match.path, match.directory);
     if (std::ranges::any_of(targets, [](const auto& target) { return !target.second; })) open_null();
-    for (const auto& [target, directory] : targets) emit_cover(target, directory);
+    for (const auto& [target, directory] : targets) emit_cover(target, directory, true);
   }
 
   void plan_cwd() {

@@ -397,6 +397,71 @@ class Covered(SandboxTest):
         _, result = self.run_json(policy, ["dash", "-c", "read x < deep/7/a/b/c/d/secret; echo $x; echo x > deep/new && echo made; echo x >> file && echo written"])
         self.assertEqual(result["stdout"], "\nwritten\n", result)
 
+    def test_what_leads_to_it_in_one_place_takes_no_cover_from_another(self):
+        self.write("other/x/secret", "hunter2\n")
+        for i in range(60):
+            self.write("ws/deep/%d/a/b/c/d/secret" % i, "hunter2\n")
+        policy = self.policy({"dash": dict(SHELL, sandbox={"write": [self.ws], "read": [self.dir + "/other"]})}, defaults={"deny_paths": ["**/secret"]})
+        _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", "true"])
+        covered = {grant["path"]: grant["covered"] for grant in json.loads(out)["confinement"]["grants"] if "covered" in grant}
+        self.assertEqual(covered, {self.dir + "/other": [self.dir + "/other/x/secret"]})
+
+    def test_what_a_command_makes_beside_it_opens_nothing_to_the_next(self):
+        replaced = dict(SHELL, operands=[{"name": "f", "type": {"path": "replace", "within": ["${start_dir}"]}}])
+        private = dict(SHELL, sandbox={"write": [self.ws], "tmp": "private"})
+        script = "read x < secret; echo $x"
+
+        def link():
+            os.symlink("file", self.ws + "/b.secret")
+
+        def crowd():
+            for i in range(8193):
+                os.close(os.open("%s/%d" % (self.ws, i), os.O_CREAT | os.O_WRONLY, 0o644))
+
+        attempts = [(link, replaced, ["file"], "exited"), (link, replaced, ["new"], "failed"), (crowd, dict(SHELL, sandbox={"read": [self.ws]}), [], "failed")]
+        if self.ws.startswith("/tmp/"):
+            attempts.append((link, private, [], "failed"))
+        for layers in ({}, NO_NAMESPACES):
+            for make, node, words, outcome in attempts:
+                self.plant()
+                self.write("ws/secret", "hunter2\n")
+                make()
+                node = dict(node, sandbox=dict(node.get("sandbox", {}), layers=layers))
+                policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/*secret"]})
+                _, result = self.run_json(policy, ["dash", "-c", script] + words)
+                self.assertEqual((result["outcome"]["type"], result["stdout"].strip()), (outcome, ""), (make, result))
+                if outcome == "failed":
+                    self.assertEqual((result["error"]["code"], result["error"]["step"]), ("sandbox_unavailable", "deny_paths"), result)
+
+    def test_what_goes_while_it_is_looked_for_neither_ends_the_walk_nor_the_run(self):
+        policy = self.policy({"dash": dict(SHELL, sandbox={"write": [self.ws]})}, defaults={"deny_paths": ["**/secret"]})
+        for removed in range(4):
+            self.plant()
+            for name in ("a/secret", "b/c/secret"):
+                self.write("ws/" + name, "hunter2\n")
+            looks = 0
+
+            def decide(*_):
+                nonlocal looks
+                looks += 1
+                if looks == removed + 2:  # what was seen goes before it is covered
+                    shutil.rmtree(self.ws + "/b")
+                return errno.ENOENT if looks == removed + 1 else 0
+            with self.subTest(removed=removed), outer.Asked(("getdents64",), decide) as host:
+                _, result = self.run_json(policy, ["dash", "-c", "read x < a/secret; echo $x"], preexec_fn=host.enter)
+                self.assertEqual((result["outcome"]["type"], result["sandbox"]["layers"]["deny_paths"]["status"]), ("exited", "enforced"), result)
+                self.assertGreater(looks, removed)
+
+    def test_a_process_that_has_ended_does_not_end_the_walk(self):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        self.addCleanup(os.waitpid, pid, 0)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        policy = self.policy({"dash": dict(SHELL, sandbox={"read": ["/proc/%d" % pid]})}, defaults={"deny_paths": ["**/no-such-name"]})
+        _, result = self.run_json(policy, ["dash", "-c", "true"])
+        self.assertEqual(result["sandbox"]["layers"]["deny_paths"]["status"], "enforced", result)
+
     def test_what_is_moved_to_and_fro_is_never_missed(self):
         for i in range(40):
             self.write("ws/%d/f" % i, "x")
