@@ -481,7 +481,7 @@ struct Plan {
   // Denied directories and sockets below what others are granted around, and sockets beside the granted ones: neither are names in
   // them shown, nor is connect(2) anything that Landlock rules.
   std::vector<Covered::Match> hidden;
-  // The directories on the way to what is covered or hidden, below the granted one: where they may be written they cannot be
+  // The directories on the way to what is covered or hidden, from the granted one on: where they may be written they cannot be
   // renamed, so that no walk for another command, which goes on meanwhile, misses what lies in them.
   std::set<std::string> held;
   std::vector<std::string> deny_globs;  // expanded; a granted directory is granted around what they match
