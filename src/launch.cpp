@@ -163,10 +163,9 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   choice.others = launch.wanted.namespaces.pid;
   choice.core = launch.told_of_crashes != '|';
   if (writes(plan) && !minimal_root) {
-    launch.weaker.emplace_back("chmod, chown, utimes and xattr calls are refused");
-    if (!choice.generated) launch.weaker.emplace_back("what is written to files can be mapped as code");
+    launch.withheld.push_back({Layer::mount_namespace, "chmod, chown, utimes and xattr calls are refused"});
+    if (!choice.generated) launch.withheld.push_back({Layer::mount_namespace, "what is written to files can be mapped as code"});
   }
-  if (plan.tmp == Tmp::private_dir && !minimal_root) launch.weaker.emplace_back(kNoTmp);
   const std::uint32_t internet = (1U << AF_INET) | (1U << AF_INET6);
   switch (network_of(plan, launch.wanted)) {
     case Network::Kind::none:
@@ -187,9 +186,14 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
     const bool abstract = !launch.wanted.namespaces.net && abi_of(launch) < landlock::kScopes;
     if (minimal_root && !abstract) choice.families |= 1U << AF_UNIX;
     else if (minimal_root) launch.unreached += std::string(launch.unreached.empty() ? "" : "; ") + kNoUnixSockets;
-    else launch.weaker.emplace_back("Unix sockets are refused: without a minimal root they would all be in reach");
+    else launch.withheld.push_back({Layer::mount_namespace, "Unix sockets are refused: without a minimal root they would all be in reach"});
   }
   return choice;
+}
+
+void withhold_places(const Plan& plan, Launch& launch) {
+  if (plan.tmp == Tmp::private_dir && !launch.wanted.namespaces.mount) launch.withheld.push_back({Layer::mount_namespace, kNoTmp});
+  if (auto proc = withheld_proc(plan, launch.wanted)) launch.withheld.push_back(*std::move(proc));
 }
 
 Expected<void> set_filter(const Plan& plan, Launch& launch) {
@@ -391,6 +395,16 @@ FirstTurn::~FirstTurn() {
   set_slice(0);
 }
 
+// What is the command's own is mounted, and is of its process namespace. Of the host's, Landlock keeps the environment and memory of
+// others from being read (ptrace(2)).
+std::optional<Withheld> withheld_proc(const Plan& plan, const Wanted& wanted) {
+  const auto without = [](Layer layer, const char* what) { return Withheld{layer, std::string(what) + ": there is none, and no /proc"}; };
+  if (plan.proc == Proc::own && !wanted.namespaces.mount) return without(Layer::mount_namespace, "proc \"own\" needs a mount namespace");
+  if (plan.proc == Proc::own && !wanted.namespaces.pid) return without(Layer::pid_namespace, "proc \"own\" needs a process namespace");
+  if (plan.proc == Proc::all && !wanted.landlock) return without(Layer::landlock, "proc \"all\" needs Landlock");
+  return std::nullopt;
+}
+
 Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& wanted) {
   // Inherited from whoever started safe-exec, or from an earlier launch: execve(2) passes it on, and nothing takes it back.
   if (plan.syscalls == Syscalls::jit && ::prctl(kGetMdwe, 0, 0, 0, 0) > 0) {
@@ -411,6 +425,7 @@ Expected<std::shared_ptr<Launch>> begin_launch(const Plan& plan, const Wanted& w
   if (const auto done = open_reports(*launch); !done) return tl::unexpected(done.error());
   if (plan.observed) observe_command(*launch);
   launch->told_of_crashes = told_of_crashes();
+  withhold_places(plan, *launch);
   if (const auto done = set_filter(plan, *launch); !done) return tl::unexpected(done.error());
   if (const auto done = start_reaper_of(*launch); !done) return tl::unexpected(done.error());
   return launch;

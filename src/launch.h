@@ -34,6 +34,14 @@ struct Pipe {
 
 inline constexpr const char* kNoTmp = "a private /tmp needs a mount namespace: there is none";
 
+// What of a plan is not given, since without this layer more would come with it.
+struct Withheld {
+  Layer layer;
+  std::string what;
+};
+// nullopt: the plan asks for no /proc, or these layers give it.
+[[nodiscard]] std::optional<Withheld> withheld_proc(const Plan& plan, const Wanted& wanted);
+
 // Where nothing but a count bounds the processes, who counts must not wait for its turn behind them; nor who answers behind those
 // that are ending. Until it is destroyed this process runs before all others, or, where that is refused, before most.
 class FirstTurn {
@@ -86,8 +94,8 @@ struct Launch {
   Stacks stacks;
   std::unique_ptr<Observer> observer;
   ChildPlan child{};
-  std::vector<std::string> weaker;  // what of the plan is withheld because there is no minimal root
-  std::string unreached;            // what of the network is, because it cannot be told apart from the host's
+  std::vector<Withheld> withheld;
+  std::string unreached;  // what of the network is withheld, because it cannot be told apart from the host's
   pid_t pid = -1;
   std::int64_t released_ms = 0;  // CLOCK_MONOTONIC: when it was let go
   UniqueFd pidfd;

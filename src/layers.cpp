@@ -36,32 +36,38 @@ std::string unkept(const Plan& plan, const Launch& launch) {
   return name.empty() || kept ? "" : name + " (read_only) does not exist and could be created";
 }
 
+// What the loss of the layer costs, after why it is lost; either may be empty.
+std::string with_losses(std::string why, const Launch& launch, Layer layer) {
+  for (const Withheld& one : launch.withheld) {
+    if (one.layer == layer) why += (why.empty() ? "" : "; ") + one.what;
+  }
+  return why;
+}
+
 LayerStatus namespace_status(const Layers& layers, const Launch& launch, const Plan& plan, Layer layer) {
   if (layer == Layer::mount_namespace && !unkept(plan, launch).empty()) return {layer, LayerState::partial, unkept(plan, launch), 0};
   if (layers.holds(layer)) return {layer, LayerState::enforced, "", 0};
   const bool signals = layer == Layer::pid_namespace && launch.fallback.signals;
   const std::string refused = signals ? "signals to other processes are refused, the command's own among them" : "";
-  if (requirement_of(plan, layer) == Requirement::off) return {layer, LayerState::off, refused, 0};
+  if (requirement_of(plan, layer) == Requirement::off) return {layer, LayerState::off, with_losses(refused, launch, layer), 0};
   if (layer == Layer::user_namespace && layers.privileged() && layers.reason(layer).empty()) {
     return {layer, LayerState::off, "not needed: the caller is privileged, and drops it", 0};
   }
   std::string why = layers.reason(layer);
   // Without a user namespace an ordinary user has none of the others, and the policy chose that.
   const bool given_up = why.empty() && requirement_of(plan, Layer::user_namespace) == Requirement::off;
-  if (given_up && launch.weaker.empty()) {
+  if (given_up && launch.withheld.empty()) {
     return {layer, LayerState::off, "needs a user namespace, which the policy switches off" + (signals ? "; " + refused : ""), 0};
   }
   if (why.empty()) why = "needs a user namespace";
-  if (layer == Layer::mount_namespace) {
-    for (const auto& text : launch.weaker) why += "; " + text;
-  }
+  why = with_losses(std::move(why), launch, layer);
   if (signals) why += "; " + refused;
   return {layer, LayerState::not_enforced, why, 0};
 }
 
 LayerStatus landlock_status(const Layers& layers, const Launch& launch, const Plan& plan) {
   const auto state = requirement_of(plan, Layer::landlock) == Requirement::off ? LayerState::off : LayerState::not_enforced;
-  if (!layers.holds(Layer::landlock)) return {Layer::landlock, state, layers.reason(Layer::landlock), 0};
+  if (!layers.holds(Layer::landlock)) return {Layer::landlock, state, with_losses(layers.reason(Layer::landlock), launch, Layer::landlock), 0};
   std::string detail = landlock::missing_in(launch.ruleset.abi);
   if (!launch.ruleset.unfixed.empty()) detail += (detail.empty() ? "" : "; ") + launch.ruleset.unfixed;
   for (const std::string& directory : launch.ruleset.fixed) {
@@ -193,9 +199,9 @@ bool Layers::holds(Layer layer) const {
 }
 
 Expected<void> Layers::without(std::span<const Layer> layers, Error error) {
-  const bool is_required = std::ranges::any_of(
-      layers, [&](Layer layer) { return requirement_of(plan_, layer) == Requirement::require; });
-  if (layers.empty() || is_required) return tl::unexpected(std::move(error));
+  const auto required = std::ranges::find_if(layers, [&](Layer layer) { return requirement_of(plan_, layer) == Requirement::require; });
+  if (required != layers.end() && plan_.demanded.contains(*required)) return tl::unexpected(demanded(*required, std::move(error)));
+  if (layers.empty() || required != layers.end()) return tl::unexpected(std::move(error));
   for (const Layer layer : layers) {
     lost_.emplace(layer, error);  // the first reason is the cause
     drop(layer);
@@ -225,11 +231,18 @@ Expected<void> Layers::enough() const {
   }
   for (const Layer layer : kNamespaceLayers) {
     if (requirement_of(plan_, layer) == Requirement::require && !holds(layer)) {
-      return tl::unexpected(launch_error(ErrorCode::sandbox_unavailable,
-                                         std::string(layer_name(layer)) + " is required and cannot be had", "layers", 0));
+      return tl::unexpected(demanded(layer, launch_error(ErrorCode::sandbox_unavailable, "it needs a user namespace, which the policy switches off", "layers", 0)));
     }
   }
   return {};
+}
+
+// The error tells why the host does not give it; what the policy says about it is the other half.
+Error Layers::demanded(Layer layer, Error error) const {
+  const std::string name(layer_name(layer));
+  error.message = name + " is required by the policy and cannot be had: " + error.message;
+  error.hint += (error.hint.empty() ? "" : "; or: ") + std::string("let the policy say \"prefer\" for ") + name;
+  return error;
 }
 
 // Both causes and both remedies: one of them is enough.
@@ -237,7 +250,13 @@ Error Layers::neither() const {
   Error error = launch_error(ErrorCode::sandbox_unavailable, "neither Landlock nor a mount namespace can be had", "layers", 0);
   for (const Layer layer : {Layer::landlock, Layer::mount_namespace}) {
     const auto found = lost_.find(layer);
-    if (found == lost_.end()) continue;  // switched off
+    if (found == lost_.end()) {  // never tried
+      const bool off = requirement_of(plan_, layer) == Requirement::off;
+      const std::string name(layer_name(off ? layer : Layer::user_namespace));
+      error.message += "; the policy switches " + name + " off";
+      error.hint += (error.hint.empty() ? "" : "; or: ") + std::string("let the policy not switch ") + name + " off";
+      continue;
+    }
     const Error& cause = found->second;
     if (error.sys_errno == 0) {
       error.step = cause.step;

@@ -48,6 +48,7 @@ class Layers {
   [[nodiscard]] Expected<void> enough() const;
 
  private:
+  [[nodiscard]] Error demanded(Layer layer, Error error) const;
   [[nodiscard]] Error neither() const;
   void drop(Layer layer);
   void shut_abstract_names();

@@ -32,7 +32,7 @@ std::string namespace_hint(int error) {
     return "AppArmor restricts user namespaces: install an AppArmor profile with 'userns,' for safe-exec, or set sysctl "
            "kernel.apparmor_restrict_unprivileged_userns=0";
   }
-  return "the container or an outer sandbox refuses namespaces or mounts: Landlock has to be available there";
+  return "the container or an outer sandbox refuses namespaces or mounts: allow them there";
 }
 
 std::string hint_for(std::string_view step, int error) {

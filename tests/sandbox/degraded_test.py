@@ -184,6 +184,23 @@ class Refused(unittest.TestCase):
         result = self.run_true(ordinary, {"user_namespace": "off", "pid_namespace": "require"})
         self.assertEqual((result["error"] or {}).get("code"), "sandbox_unavailable", result)
         self.assertIn("pid_namespace is required", result["error"]["message"])
+        self.assertIn("user namespace, which the policy switches off", result["error"]["message"])
+
+    def test_the_layer_that_the_policy_requires_is_named_where_the_host_refuses_it(self):
+        for layer in NAMESPACES if not ROOT else [name for name in NAMESPACES if name != "user_namespace"]:
+            with self.subTest(layer=layer):
+                error = self.run_true([], {layer: "require"}, outer.NO_NAMESPACES)["error"] or {}
+                self.assertIn(layer + " is required by the policy", error.get("message", ""))
+                self.assertIn("prefer", error["hint"])
+                self.assertNotIn("Landlock", error["hint"])
+        error = self.run_true([], {"landlock": "require"}, {"landlock_create_ruleset": errno.ENOSYS})["error"] or {}
+        self.assertIn("landlock is required by the policy", error.get("message", ""))
+
+    def test_a_layer_that_the_policy_switches_off_is_named_where_the_other_is_missing(self):
+        for layer, refusals in (("landlock", outer.NO_NAMESPACES), ("mount_namespace", {"landlock_create_ruleset": errno.ENOSYS})):
+            error = self.run_true([], {layer: "off"}, refusals)["error"] or {}
+            self.assertIn("the policy switches %s off" % layer, error.get("message", ""))
+            self.assertIn("let the policy not switch " + layer, error["hint"])
 
     def test_who_would_be_swept_by_another_namespace_s_numbers_is_not_started(self):
         if ROOT:

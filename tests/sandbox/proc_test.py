@@ -3,6 +3,7 @@ import os
 import stat
 import subprocess
 
+import outer
 from harness import SHELL, SandboxTest, main
 from probe_test import NAMESPACES
 
@@ -44,6 +45,27 @@ class Proc(SandboxTest):
                             " %s < environ" % (pid, PRINT), proc="all")
         self.assertRegex(result["stdout"], r"\A%d \(sleep\) .*\n\Z" % pid, result)
         self.assertNotIn("hunter2", result["stdout"] + result["stderr"])
+
+    def test_where_a_layer_that_it_needs_is_missing_there_is_none_and_the_result_says_so(self):
+        no_processes = {"layers": {"pid_namespace": "off"}}
+        script = "read -r line < /proc/self/stat && echo $line"
+        for proc, host, more, layer in (("own", "landlock", {}, "mount_namespace"), ("own", "docker", {}, "mount_namespace"),
+                                        ("all", "no-landlock", {}, "landlock"), ("own", None, no_processes, "pid_namespace"),
+                                        ("own", None, {"layers": {"mount_namespace": "off"}}, "mount_namespace"), ("all", None, {"layers": {"landlock": "off"}}, "landlock")):
+            with self.subTest(proc=proc, host=host, more=more):
+                node = {"sandbox": dict(more, proc=proc), "repeatable": True}
+                before = outer.HOSTS[host] if host else None
+                result = self.run_shell(script, "--diagnose", node=node, preexec_fn=before)[1]
+                self.assertEqual((result["stdout"], result["exit_code"]), ("", 2), result)
+                said = 'proc "%s" needs' % proc
+                self.assertIn(said, result["sandbox"]["layers"][layer]["detail"])
+                self.assertEqual(said in str(result["sandbox"]["degraded"]), host is not None, result)
+                blocked = [one for one in result["sandbox"]["blocked"] if one["path"] == "/proc/self/stat"]
+                self.assertTrue(all(one["layer"] == layer and said in one["hint"] for one in blocked), blocked)
+        for proc, host in (("all", "landlock"), ("all", "docker"), ("own", "no-landlock")):
+            result = self.run_shell(script, node={"sandbox": {"proc": proc}}, preexec_fn=outer.HOSTS[host])[1]
+            self.assertTrue(result["success"] and "(dash)" in result["stdout"], (proc, host, result))
+            self.assertNotIn("proc \"", " ".join(one["reason"].split("; ", 1)[-1] for one in result["sandbox"]["degraded"]))
 
     def test_nothing_in_it_can_be_written_or_uncovered(self):
         for proc in ("own", "all"):
