@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 
+import outer
 from harness import BINARY, SOURCE, SandboxTest, main
 
 WORKSPACE = os.path.join(SOURCE, "policy", "workspace")
@@ -360,6 +361,18 @@ class Git(Workspace):
                      ["gc", "--auto"], ["status"], ["diff"]):
             self.run_workspace(["git", *argv])
             self.assertEqual(os.listdir(self.proof), [], argv)
+
+
+    def test_git_starts_itself_by_the_name_that_it_finds_where_the_host_s_root_is_seen(self):
+        self.done("git", "init", "-q", "-b", "main")
+        self.write("ws/a.txt", "one\n")
+        self.done("git", "add", "-A")
+        self.done("git", *IDENTITY, "commit", "-qm", "first")
+        self.write("ws/a.txt", "two\n")
+        for argv in ([*IDENTITY, "stash"], ["stash", "pop"], [*IDENTITY, "commit", "-qam", "second"], ["range-diff", "HEAD~1..HEAD", "HEAD~1..HEAD"]):
+            self.done("git", *argv, preexec_fn=outer.HOSTS["docker"])
+        status, result = self.run_json(os.path.join(SOURCE, "policy", "readonly"), ["git", "range-diff", "HEAD~1..HEAD", "HEAD~1..HEAD"], preexec_fn=outer.HOSTS["docker"])
+        self.assertEqual((status, result["stderr"]), (0, ""), result)
 
 
 class Builds(Workspace):
