@@ -176,7 +176,11 @@ Json confinement_json(const Plan& plan) {
            {"bundles", std::move(bundles)},
            {"limits", limits_json(plan)},
            {"layers", std::move(layers)}};
-  for (const MissingPath& missing : plan.missing) out["missing"].push_back(printable_text(missing.path));
+  for (const MissingPath& missing : plan.missing) {
+    const std::string path = printable_text(missing.path);
+    if (missing.problem.empty()) out["missing"].push_back(path);
+    else out["untrusted"].push_back({{"path", path}, {"reason", printable_text(missing.problem)}});
+  }
   return out;
 }
 

@@ -55,6 +55,8 @@ class PathResolver {
 
   // Whether nothing was there for the last policy_path(); else what is there is nothing to grant.
   [[nodiscard]] virtual bool was_absent() const { return false; }
+  // What is wrong with the program or the directory of programs that it did not grant, for people; empty: not that.
+  [[nodiscard]] virtual std::string distrusted() const { return {}; }
 
   // The text of a root with its variable expanded; nullopt when the variable has no value here.
   [[nodiscard]] virtual std::optional<std::string> expand(const Root& root) = 0;

@@ -221,7 +221,9 @@ Step Evaluation::open_stdin() {
   const Type& type = *settings_.stdin_rule.path;
   const std::string& path = request_.stdin_source.text;
   const auto refuse_file = [&](DenialCode code, const std::string& protecting = {}) {
-    return refuse_value({code, describe(type), {}, {}, protecting}, {leaf(), "stdin", -1}, path);
+    Type wanted = type;
+    wanted.path.kind = PathKind::file;  // nothing else is read
+    return refuse_value({code, describe(wanted), {}, {}, protecting}, {leaf(), "stdin", -1}, path);
   };
   ValueResult matched = match(type, path);
   if (!matched) {
@@ -285,11 +287,17 @@ void Evaluation::settle_sandbox() {
   plan_.one_exec = (settings_.exec == nullptr || settings_.exec->empty()) && !settings_.exec_self;
 }
 
+void Evaluation::add_missing(const Root& root, PathAccess access) {
+  const std::string problem = resolver_.distrusted();
+  if (!resolver_.was_absent() && problem.empty()) return;
+  if (const auto text = resolver_.expand(root); text) plan_.missing.push_back({*text, access, problem});
+}
+
 void Evaluation::add_policy_paths(const std::vector<Root>* roots, PathAccess access, bool executable) {
   if (roots == nullptr) return;
   for (const Root& root : *roots) {
     std::optional<Grant> grant = resolver_.policy_path(root, access, executable);
-    if (const auto text = grant || !resolver_.was_absent() ? std::nullopt : resolver_.expand(root); text) plan_.missing.push_back({*text, access});
+    if (!grant) add_missing(root, access);
     if (!grant || (access == PathAccess::stat && is_denied(grant->path))) continue;
     grant->origin = Origin::policy;
     // Whose workspace it is may have put libraries there, for a program that a file there tells to load them.

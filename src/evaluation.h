@@ -86,6 +86,7 @@ class Evaluation {
   void settle_sandbox();
   [[nodiscard]] Place leaf() const { return nodes_.back()->place; }
   void add_policy_paths(const std::vector<Root>* roots, PathAccess access, bool executable);
+  void add_missing(const Root& root, PathAccess access);
 
   // evaluate_operands.cpp: values and slots
   Step match_options();

@@ -123,7 +123,9 @@ std::string hint_of_missing(const Plan& plan, const Observed& seen) {
     if (seen.is_socket || (seen.writes && one.access < PathAccess::write)) return false;
     return is_within(seen.path, one.path) || (seen.names && is_within(one.path, seen.path));
   });
-  return missing == plan.missing.end() ? std::string() : "the policy names " + missing->path + ", but it was not there when the run began: nothing more has to be granted";
+  if (missing == plan.missing.end()) return {};
+  if (!missing->problem.empty()) return "the policy names " + missing->path + " (sandbox.exec), but it is not executed: " + missing->problem;
+  return "the policy names " + missing->path + ", but it was not there when the run began: nothing more has to be granted";
 }
 
 std::string hint_of_filter(const Observed& seen) {

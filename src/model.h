@@ -464,6 +464,7 @@ struct Covered {
 struct MissingPath {
   std::string path;
   PathAccess access = PathAccess::read;  // stat: a socket
+  std::string problem;                   // of a program that is there and may not be executed; empty: nothing is there
 };
 
 struct Plan {

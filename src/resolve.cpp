@@ -128,6 +128,7 @@ class SystemResolver final : public PathResolver {
   bool names_existing(std::string_view text, const std::vector<Root>& within) override;
   std::optional<Grant> policy_path(const Root& root, PathAccess access, bool executable) override;
   bool was_absent() const override { return absent_; }
+  std::string distrusted() const override { return distrusted_; }
   std::optional<std::string> expand(const Root& root) override { return roots_.expand(root); }
   void distrust(std::vector<std::string> places, bool others) override {
     if (::geteuid() == 0) writable_ = places;
@@ -152,6 +153,7 @@ class SystemResolver final : public PathResolver {
   PathResult<Grant> existing(const Candidate& candidate, UniqueFd fd, const PathType& type);
   PathResult<Grant> absent(const Candidate& candidate, int number, bool trailing, const PathType& type);
   PathResult<void> add_parent(const Candidate& candidate, Grant& grant);
+  bool take_program(const OpenedRoot& opened, Grant& grant);
 
   // Remembers that a call failed for want of something of the host's, and not because of what is there.
   void note(int number) {
@@ -177,6 +179,7 @@ class SystemResolver final : public PathResolver {
   bool others_ = false;         // what other commands may write is not known
   int exhausted_ = 0;           // errno
   bool absent_ = false;
+  std::string distrusted_;
   std::string current_;         // physical path of the directory last entered
   Trust trust_ = Trust::root;   // of the command last identified; programs in its exec list meet the same rule
 };
@@ -431,9 +434,29 @@ bool SystemResolver::names_existing(std::string_view text, const std::vector<Roo
   return false;
 }
 
+// As the command's own program.
+bool SystemResolver::take_program(const OpenedRoot& opened, Grant& grant) {
+  auto checked = check_executable(opened.physical, trust_);
+  if (!checked) {
+    note(checked.error().sys_errno);
+    distrusted_ = checked.error().message;
+    if (!checked.error().expected.empty()) distrusted_ += "; expected is " + checked.error().expected;
+    return false;
+  }
+  if (const std::string* const place = made_in(checked->path)) {
+    distrusted_ = checked->path + " lies in " + *place + ", where a command may write";
+    return false;
+  }
+  if (!same_inode(checked->status, opened.status)) return false;
+  grant.fd = std::move(checked->fd);
+  grant.trusted = is_roots(checked->path);
+  return true;
+}
+
 std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess access, bool executable) {
   const OpenedRoot& opened = roots_.open(root);
   note(opened.sys_errno);
+  distrusted_.clear();
   absent_ = opened.sys_errno == ENOENT || opened.sys_errno == ENOTDIR;
   if (!opened.problem.empty()) return std::nullopt;
   const mode_t mode = opened.status.st_mode;
@@ -445,15 +468,14 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   Grant grant;
   if (executable && S_ISDIR(mode) && root.variable.empty()) {  // who starts it chooses what a variable stands for
     const bool roots_own = walk_trusted(opened.physical, Owners::root).has_value();
-    if (!roots_own && !walk_trusted(opened.physical, Owners::root_or_caller)) return std::nullopt;
+    if (const auto walked = walk_trusted(opened.physical, Owners::root_or_caller); !roots_own && !walked) {
+      distrusted_ = describe(walked.error());
+      return std::nullopt;
+    }
     grant.trusted = roots_own && is_roots(opened.physical);
   }
   if (executable && S_ISREG(mode)) {
-    auto checked = check_executable(opened.physical, trust_);
-    if (!checked) note(checked.error().sys_errno);
-    if (!checked || !same_inode(checked->status, opened.status) || made_in(checked->path) != nullptr) return std::nullopt;
-    grant.fd = std::move(checked->fd);
-    grant.trusted = is_roots(checked->path);
+    if (!take_program(opened, grant)) return std::nullopt;
   } else {
     grant.fd = UniqueFd(::fcntl(opened.fd.get(), F_DUPFD_CLOEXEC, 3));
     if (!grant.fd) note(errno);

@@ -212,6 +212,28 @@ class Diagnose(SandboxTest):
         _, out, _ = self.call(["check", "--policy", self.policy({"mkdir": {"path": "/usr/bin/mkdir", "sandbox": {"read": [self.ws]}}}), "--explain", "--", "mkdir"])
         self.assertNotIn("missing", json.loads(out)["confinement"])
 
+    def test_a_program_that_exec_names_and_trust_does_not_take_is_told(self):
+        tool, tools = self.write("ws/tool", "#!/bin/dash\necho ran\n", 0o755), os.path.join(self.ws, "tools")
+        os.mkdir(tools)
+        os.chmod(tools, 0o777)
+        if os.getuid() == 0:
+            os.chown(tool, 12345, 12345)
+        node = {"sandbox": {"read": [self.ws], "exec": ["/bin/dash", "/usr/bin/dash", tool, tools]}, "repeatable": True}
+        for trust in ("root", "caller"):
+            policy = self.policy({"dash": dict(SHELL, trust=trust, **node)})
+            _, out, _ = self.call(["check", "--policy", policy, "--explain", "--", "dash", "-c", tool])
+            said = {one["path"]: one["reason"] for one in json.loads(out)["confinement"].get("untrusted", [])}
+            self.assertIn(tools + " is writable by", said.pop(tools, ""), out)
+            _, result = self.run_json(policy, ["dash", "-c", tool], "--diagnose")
+            if trust == "caller" and os.getuid() != 0:
+                self.assertEqual((said, result["stdout"]), ({}, "ran\n"), result)
+                continue
+            self.assertEqual(list(said), [tool])
+            self.assertIn("is owned by uid", said[tool])
+            self.assertEqual(result["stdout"], "", result)
+            hints = [one["hint"] for one in result["sandbox"]["blocked"] if one["path"] == tool]
+            self.assertTrue(hints and all(said[tool] in hint and "sandbox.exec" in hint for hint in hints), result)
+
     def test_limits_are_named_in_the_second_run_as_in_the_first(self):
         python, read = "/usr/bin/python3", {"read": ["/usr/lib"], "write": [self.ws]}
         for script, limits, hint in (("import signal; signal.signal(25, 1)\nf = open('big', 'wb'); f.write(b'x' * 5000000); f.flush()", {"file_mib": 1}, "limits.file_mib"),
