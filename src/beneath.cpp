@@ -97,7 +97,9 @@ Here open_here() {
     return here;
   }
   // The name may be of another root ("(unreachable)") or of a directory that is gone; so look.
-  if (name[0] == '/' && ::lstat(name.data(), &named) == 0 && same_inode(here.status, named)) here.path = name.data();
+  if (name[0] != '/') return here;
+  if (::lstat(name.data(), &named) != 0) here.error = errno;
+  else if (same_inode(here.status, named)) here.path = name.data();
   return here;
 }
 

@@ -289,7 +289,7 @@ int doctor_verb(const Invocation& in) {
   (void)::uname(&kernel);  // fails only on a bad pointer
   const Finding finding = examine();
   const std::string text = in.output == Output::json ? doctor_json(finding, kernel) : doctor_text(finding, kernel);
-  if (!write_all(STDOUT_FILENO, text)) return 2;
+  if (!write_answer(text)) return 2;
   return ran_well(finding.by_default) ? 0 : 1;
 }
 

@@ -74,7 +74,7 @@ int run_main(const std::vector<std::string>& arguments) {
   if (!prepared) return fail(in, prepared.error());
   if (!parsed) return fail(in, parsed.error());
   if (in.help || in.version) {
-    return write_all(STDOUT_FILENO, in.version ? version_text(in.output) : help_text(in.verb)) ? 0 : 2;
+    return write_answer(in.version ? version_text(in.output) : help_text(in.verb)) ? 0 : 2;
   }
   return dispatch(in);
 }
@@ -98,7 +98,7 @@ int main(int argc, char** argv) {
     error.step = "main";
     safe_exec::Result result;
     result.error = error;
-    (void)safe_exec::write_all(STDOUT_FILENO, safe_exec::result_json(result, safe_exec::Layout::compact));
+    (void)safe_exec::write_answer(safe_exec::result_json(result, safe_exec::Layout::compact));
   } catch (...) {  // out of memory for the answer itself: the status remains
   }
   return 125;

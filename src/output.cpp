@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <string>
 
+#include "beneath.h"
 #include "clock.h"
 #include "fd.h"
 
@@ -36,6 +37,8 @@ bool write_all(int fd, std::string_view bytes) {
     const std::int64_t left = until - monotonic_ms();
     const int ready = left <= 0 ? 0 : ::poll(&wait, 1, static_cast<int>(left));
     if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) errno = ETIMEDOUT;
+    if ((wait.revents & (POLLERR | POLLNVAL)) != 0) errno = EPIPE;
     if (ready == 0 || (wait.revents & (POLLERR | POLLNVAL)) != 0) return false;
     const ssize_t put = ::write(fd, bytes.data(), std::min(bytes.size(), kChunk));
     if (put < 0 && errno == EAGAIN) (void)::poll(nullptr, 0, kPauseMs);  // room for less than a newline takes
@@ -45,6 +48,14 @@ bool write_all(int fd, std::string_view bytes) {
     until = monotonic_ms() + kStallMs;
   }
   return true;
+}
+
+bool write_answer(std::string_view bytes) {
+  if (write_all(STDOUT_FILENO, bytes)) return true;
+  const std::string line = "safe-exec: the answer could not be written: " + errno_text(errno) + "\n";
+  pollfd wait{STDERR_FILENO, POLLOUT, 0};  // perhaps the same pipe, which nobody reads
+  if (::poll(&wait, 1, 0) == 1) (void)!::write(STDERR_FILENO, line.data(), line.size());
+  return false;
 }
 
 }  // namespace safe_exec

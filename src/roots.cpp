@@ -127,7 +127,10 @@ Expected<void> Roots::open_start_dir() {
   Here here = open_here();
   if (here.path.empty()) {
     const int number = here.error == 0 ? ENOENT : here.error;
-    return tl::unexpected(failed(ErrorCode::usage, "the working directory has no name: " + errno_text(number), number));
+    Error error = failed(ErrorCode::usage, "the working directory has no name: " + errno_text(number), number);
+    error.hint = number == EACCES ? "start safe-exec in a directory that this user may search, with all above it"
+                                  : "start safe-exec in a directory that is there";
+    return tl::unexpected(std::move(error));
   }
   start_dir_.fd = std::move(here.fd);
   start_dir_.status = here.status;

@@ -25,14 +25,16 @@ Layout layout_of(Output output) { return output == Output::pretty ? Layout::pret
 
 // The exit status, unless the answer could not be written.
 int finish(const Invocation& in, std::string_view answer_text, int status) {
-  if (write_all(STDOUT_FILENO, answer_text)) return status;
+  if (write_answer(answer_text)) return status;
   return in.verb == Verb::run ? kCannotAnswer : 2;
 }
 
-bool put_stream(int fd, const Captured& captured) {
-  if (!write_all(fd, captured.head)) return false;
-  if (captured.omitted > 0 && !write_all(fd, "\n[safe-exec: " + std::to_string(captured.omitted) + " bytes omitted]\n")) return false;
-  return write_all(fd, captured.tail);
+bool write_error(std::string_view text) { return write_all(STDERR_FILENO, text); }
+
+bool put_stream(const Captured& captured, bool (*write)(std::string_view)) {
+  if (!write(captured.head)) return false;
+  if (captured.omitted > 0 && !write("\n[safe-exec: " + std::to_string(captured.omitted) + " bytes omitted]\n")) return false;
+  return write(captured.tail);
 }
 
 // What no exit status says: which limit or signal ended it; empty: it ended by itself.
@@ -67,7 +69,7 @@ int run_raw(const Result& result) {
     (void)write_all(STDERR_FILENO, result_json(result, Layout::compact));  // nobody to tell when it fails
     return run_exit_status(result);
   }
-  const bool put = put_stream(STDOUT_FILENO, result.outcome->out) && put_stream(STDERR_FILENO, result.outcome->err);
+  const bool put = put_stream(result.outcome->out, write_answer) && put_stream(result.outcome->err, write_error);
   if (!put) return kCannotAnswer;
   if (const std::string text = remarks(*result.outcome); !text.empty()) (void)write_all(STDERR_FILENO, text);  // nobody to tell when it fails
   if (const auto* exited = std::get_if<Exited>(&result.outcome->ending)) return exited->code;

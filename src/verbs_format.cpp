@@ -98,7 +98,7 @@ int policy_fmt_verb(const Invocation& in) {
     const Json json{{"schema", "safe-exec/policy-fmt/v1"}, {"files", files.size()}, {"changed", std::move(changed)}};
     text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }
-  return write_all(STDOUT_FILENO, text) ? status : 2;
+  return write_answer(text) ? status : 2;
 }
 
 }  // namespace safe_exec

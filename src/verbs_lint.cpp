@@ -56,7 +56,7 @@ int policy_lint_verb(const Invocation& in) {
   if (!resolver) return fail(in, resolver.error());
   const auto report = lint_policy(*policy, [&](const Command& command) { return distrusted(**resolver, command); });
   if (!report) return fail(in, report.error());
-  if (!write_all(STDOUT_FILENO, spelled(*report, *policy, in.output))) return 2;
+  if (!write_answer(spelled(*report, *policy, in.output))) return 2;
   const Severity level = fail_level(in);
   const bool failed = std::any_of(report->findings.begin(), report->findings.end(),
                                   [&](const Finding& finding) { return finding.severity >= level; });

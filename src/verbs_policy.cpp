@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-int finish(const std::string& text, int status) { return write_all(STDOUT_FILENO, text) ? status : 2; }
+int finish(const std::string& text, int status) { return write_answer(text) ? status : 2; }
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
 

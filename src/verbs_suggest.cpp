@@ -95,7 +95,7 @@ int policy_suggest_verb(const Invocation& in) {
   if (!policy) return fail(in, policy.error());
   const auto found = suggest_additions(*policy, *lines, find_program);
   if (!found) return fail(in, found.error());
-  return write_all(STDOUT_FILENO, in.output == Output::json ? as_json(*found) : as_text(*found)) ? 0 : 2;
+  return write_answer(in.output == Output::json ? as_json(*found) : as_text(*found)) ? 0 : 2;
 }
 
 }  // namespace safe_exec

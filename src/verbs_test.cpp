@@ -96,7 +96,7 @@ std::string spelled(const TestReport& report, Output output) {
 int policy_test_verb(const Invocation& in) {
   const auto report = examine(in);
   if (!report) return fail(in, report.error());
-  if (!write_all(STDOUT_FILENO, spelled(*report, in.output))) return 2;
+  if (!write_answer(spelled(*report, in.output))) return 2;
   return report->passed() ? 0 : 1;
 }
 

@@ -161,15 +161,16 @@ class Surroundings(SandboxTest):
 
     def test_a_full_device(self):
         with open("/dev/full", "wb") as full:
-            status, _, _ = self.call(["run", "--policy", self.policy(ECHO), "--", "echo", "x"], stdout=full)
-        self.assertEqual(status, 125)
+            for output in ("json", "raw"):
+                status, _, err = self.call(["run", "--policy", self.policy(ECHO), "--output", output, "--", "echo", "x"], stdout=full)
+                self.assertEqual((status, err), (125, b"safe-exec: the answer could not be written: No space left on device\n"))
 
     def test_a_reader_that_is_gone(self):
         read_end, write_end = os.pipe()
         os.close(read_end)
-        status, _, _ = self.call(["run", "--policy", self.policy(ECHO), "--", "echo", "x"], stdout=write_end)
+        status, _, err = self.call(["run", "--policy", self.policy(ECHO), "--", "echo", "x"], stdout=write_end)
         os.close(write_end)
-        self.assertEqual(status, 125)
+        self.assertEqual((status, err), (125, b"safe-exec: the answer could not be written: Broken pipe\n"))
 
     def test_a_full_pipe_that_nobody_reads(self):
         read_end, write_end = os.pipe()

@@ -1,5 +1,6 @@
 """Policies that name whole places: directories of programs, the whole root, a place below a /tmp of the command's own. What lies
 there by chance, or by the requester's hand, opens nothing more."""
+import errno
 import json
 import os
 import platform
@@ -14,6 +15,24 @@ MACHINE = {"x86_64": 62, "aarch64": 183}[platform.machine()]  # e_machine, elf(5
 
 
 class Places(SandboxTest):
+    def test_a_working_directory_that_cannot_be_reached_is_told_with_a_remedy(self):
+        policy = self.policy({"true": {"path": "/usr/bin/true"}})
+        inner = os.path.join(self.ws, "closed/inner")
+        os.makedirs(inner)
+        os.chmod(self.dir, 0o755)
+        def enter_and_close(closed):  # by root, or by the owner
+            os.chdir(inner)
+            os.chmod(closed, 0)
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setresgid(12345, 12345, 12345)
+                os.setresuid(12345, 12345, 12345)
+        for closed in (inner, os.path.dirname(inner)):
+            status, result = self.run_json(policy, ["true"], preexec_fn=lambda: enter_and_close(closed))
+            os.chmod(closed, 0o755)
+            self.assertEqual((status, result["error"]["code"], result["error"]["errno"]), (125, "usage", errno.EACCES), result)
+            self.assertIn("search", result["error"]["hint"])
+
     def test_what_a_program_of_nobody_known_asks_for_is_not_given(self):
         """A program that the requester may have written names files as its loader and its libraries."""
         secret = self.write("secret", "hunter2\n", 0o600)
