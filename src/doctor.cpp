@@ -15,6 +15,8 @@
 #include <nlohmann/json.hpp>
 
 #include "attempts.h"
+#include "confine/census.h"
+#include "confine/failure.h"
 #include "output.h"
 #include "report.h"
 #include "resolve.h"
@@ -55,12 +57,11 @@ std::string profile() {
   return text == "unconfined" ? std::string() : text;
 }
 
-// Who usually refuses user namespaces. Each is looked at; all that apply are named.
+// Who usually refuses namespaces. Each is looked at; all that apply are named.
 std::vector<Obstacle> namespace_obstacles() {
   std::vector<Obstacle> out;
-  if (starts_with_digit("/proc/sys/user/max_user_namespaces", '0')) {
-    out.push_back({"sysctl user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=15000"});
-  }
+  for (const std::string& name : namespaces_of_none()) out.push_back({"sysctl " + name + " is 0", "sysctl -w " + name + "=15000"});
+  if (!out.empty()) return out;  // reason enough; of those below it is not known what they refuse
   if (starts_with_digit("/proc/sys/kernel/unprivileged_userns_clone", '0')) {
     out.push_back({"sysctl kernel.unprivileged_userns_clone is 0", "sysctl -w kernel.unprivileged_userns_clone=1"});
   }
@@ -107,6 +108,10 @@ std::vector<Obstacle> landlock_obstacles() {
 }
 
 std::vector<Obstacle> limits_obstacles() {
+  if (!Census::possible()) {
+    return {{"/proc does not show the processes of others (hidepid), or is that of another pid namespace",
+             "mount /proc without hidepid, or with gid= a group of the caller, and for this pid namespace; or delegate a cgroup"}};
+  }
   return {{"no cgroup of version 2 is delegated to this process, and rlimits do not bind all of a tree",
            "delegate one (in a unit of systemd: Delegate=memory pids, DelegateSubgroup=main), or allow user namespaces"}};
 }
@@ -216,6 +221,7 @@ Finding examine() {
   const bool refused = !finding.by_default && finding.by_default.error().code == ErrorCode::sandbox_unavailable;
   finding.shown = refused ? probe(if_possible) : finding.by_default;
   if (auto trusted = trusts_the_system(); finding.by_default && !trusted) finding.by_default = tl::make_unexpected(trusted.error());
+  if (!finding.by_default) add_hint(finding.by_default.error());
   return finding;
 }
 

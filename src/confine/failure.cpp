@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
@@ -22,8 +25,9 @@ char switch_at(const char* path) {
 }
 
 std::string namespace_hint(int error) {
-  if (error == ENOSPC || switch_at("/proc/sys/user/max_user_namespaces") == '0') {
-    return "user namespaces are used up or switched off: raise sysctl user.max_user_namespaces";
+  if (error == ENOSPC) {
+    if (const std::vector<std::string> none = namespaces_of_none(); !none.empty()) return "sysctl " + none.front() + " is 0: raise it";
+    return "namespaces are used up, or nested too deeply: raise the sysctls user.max_user_namespaces and user.max_*_namespaces";
   }
   if (switch_at("/proc/sys/kernel/unprivileged_userns_clone") == '0') {
     return "set sysctl kernel.unprivileged_userns_clone=1";
@@ -33,6 +37,18 @@ std::string namespace_hint(int error) {
            "kernel.apparmor_restrict_unprivileged_userns=0";
   }
   return "the container or an outer sandbox refuses namespaces or mounts: allow them there";
+}
+
+// Of the calls by which a path is looked up: the one that is refused whatever it is asked.
+std::string refused_lookup() {
+  const auto refused = [](long result) { return result < 0 && (errno == ENOSYS || errno == EPERM); };
+  const open_how how{O_PATH | O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS};
+  const UniqueFd root(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how)));
+  if (refused(root.get())) return "openat2(2)";
+  if (refused(::syscall(SYS_faccessat2, AT_FDCWD, "/", F_OK, AT_EACCESS))) return "faccessat2(2)";
+  const UniqueFd opened(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opened && refused(::fgetxattr(opened.get(), "security.capability", nullptr, 0))) return "fgetxattr(2)";
+  return "a system call that is needed";
 }
 
 std::string hint_for(std::string_view step, int error) {
@@ -51,6 +67,7 @@ std::string hint_for(std::string_view step, int error) {
   if (step == "seccomp") return "the kernel or the container lets no seccomp filter be installed";
   if (step == "exec" && error == ENOENT) return "the program's interpreter is not among its grants";
   if (step == "exec" && error == ENOSYS) return "execveat(2) is needed and refused: let the container's profile pass it";
+  if (step == "resolve" && (error == ENOSYS || error == EPERM)) return "an outer sandbox, the container's profile or a kernel before Linux 5.8 refuses " + refused_lookup();
   if (error == ENOSYS || error == EPERM) return "an outer sandbox or the container's profile refuses a system call that is needed";
   return "";
 }
@@ -62,6 +79,15 @@ Error no_proc(const char* message, int sys_errno) {
 }
 
 }  // namespace
+
+std::vector<std::string> namespaces_of_none() {
+  std::vector<std::string> none;
+  for (const char* const name : {"user", "pid", "mnt", "ipc", "uts"}) {
+    const std::string limit = std::string("max_") + name + "_namespaces";
+    if (switch_at(("/proc/sys/user/" + limit).c_str()) == '0') none.push_back("user." + limit);
+  }
+  return none;
+}
 
 Expected<void> require_proc() {
   char number[16];

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "child.h"
 #include "model.h"
@@ -11,6 +12,9 @@
 namespace safe_exec {
 
 [[nodiscard]] std::string step_name(Step step);
+
+// The sysctls that allow not one namespace of a kind that the layers are made of.
+[[nodiscard]] std::vector<std::string> namespaces_of_none();
 
 // What makes every other message misleading: there is no /proc to look through. Asked only when something went wrong.
 [[nodiscard]] std::optional<Error> missing_proc();

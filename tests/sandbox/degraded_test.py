@@ -48,11 +48,12 @@ class Refused(unittest.TestCase):
                     attempts, result = world.in_safe_exec(BINARY, self.world, lambda: outer.refuse({name: error}))
                     self.assertEqual((attempts, result["outcome"]["type"], result["error"]["step"]), ({}, "failed", step))
                     self.assertEqual(result["error"]["errno"], error)
-                    self.assertTrue(result["error"]["hint"])
+                    self.assertIn(name + "(2)" if step == "resolve" else "", result["error"]["hint"] or self.fail(result))
                     self.assertEqual(result["error"]["code"], "sandbox_unavailable")
                     doctor = subprocess.run([BINARY, "doctor"], stdout=subprocess.PIPE, preexec_fn=lambda: outer.refuse({name: error}), timeout=60,
                                             env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))  # who looks for leaks waits for a thread by wait4
                     self.assertEqual(doctor.returncode, 1, (name, doctor.stdout))
+                    self.assertIn(name + "(2)" if step == "resolve" else "", doctor.stdout.decode())
 
     def test_a_call_that_only_says_that_it_was_done_is_not_believed(self):
         if not ROOT:  # has nothing to lose, and cannot be kept from what a filter takes
@@ -141,6 +142,27 @@ class Refused(unittest.TestCase):
     def test_an_output_file_stays_for_the_next_attempt_to_start(self):
         for name in ("mount", "move_mount", "landlock_restrict_self", "landlock_add_rule"):
             self.write_new({name: errno.EPERM})
+
+    def doctor(self, before):
+        done = subprocess.run([*before, BINARY, "doctor", "--output", "json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=60)
+        return json.loads(done.stdout)
+
+    def test_doctor_names_the_kind_of_namespace_of_which_there_may_be_none(self):
+        if not ROOT:  # in a user namespace of an ordinary user root's files are nobody's
+            return
+        for kind, layer in (("pid", "pid_namespace"), ("mnt", "mount_namespace"), ("ipc", "ipc_namespace"), ("uts", "uts_namespace")):
+            sysctl = "max_%s_namespaces" % kind
+            doctor = self.doctor(["unshare", "--user", "--map-root-user", "sh", "-c", "echo 0 > /proc/sys/user/%s && exec \"$@\"" % sysctl, "sh"])
+            found = {one["who"] for one in doctor["in_the_way"] if one["layer"] == layer}
+            self.assertEqual(found, {"sysctl user.%s is 0" % sysctl}, doctor)
+
+    def test_doctor_says_how_proc_is_to_show_processes(self):
+        if not ROOT:
+            return
+        hidden = "umount -l /proc && mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\""
+        doctor = self.doctor(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", hidden, "sh"])
+        remedies = [one["remedy"] for one in doctor["in_the_way"] if one["layer"] == "limits"]
+        self.assertEqual(["hidepid" in remedy and "user namespaces" not in remedy for remedy in remedies], [True], doctor)
 
     def run_true(self, before, layers, refusals=None):
         """The result of true(1) under the limits that are default, after other words of the command line."""
