@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "beneath.h"
+#include "supervise.h"
 
 namespace safe_exec {
 
@@ -23,7 +24,7 @@ int await_input(int fd) {
   sigset_t stop, blocked;
   sigemptyset(&stop);
   (void)::sigprocmask(SIG_BLOCK, nullptr, &blocked);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int number : kStopSignals) {
     if (sigismember(&blocked, number) == 1) sigaddset(&stop, number);
   }
   const UniqueFd signals(::signalfd(-1, &stop, SFD_CLOEXEC));  // without one (EMFILE) it is negative, and not looked at
@@ -32,7 +33,7 @@ int await_input(int fd) {
   }
   if (both[1].revents == 0) return 0;
   (void)::sigpending(&blocked);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int number : kStopSignals) {
     if (sigismember(&blocked, number) == 1) return number;
   }
   return SIGTERM;

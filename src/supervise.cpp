@@ -142,7 +142,7 @@ Expected<void> prepare_process() {
   (void)::signal(SIGCHLD, SIG_DFL);  // ignored by a parent, children could not be waited for
   sigset_t blocked;
   sigemptyset(&blocked);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int number : kStopSignals) {
     struct sigaction now {};
     (void)::sigaction(number, nullptr, &now);
     if (now.sa_handler != SIG_IGN) sigaddset(&blocked, number);  // nohup(1) is respected

@@ -2,6 +2,8 @@
 // kills and reaps the whole tree, and says which layers were really in force.
 #pragma once
 
+#include <signal.h>
+
 #include <memory>
 
 #include "model.h"
@@ -9,6 +11,10 @@
 namespace safe_exec {
 
 struct Launch;
+
+// By these it is told to stop: what a terminal, a session's end, timeout(1) and alarm(2) send. Any other that ends a process ends
+// this one too, unanswered, and the reaper sees to the tree.
+inline constexpr int kStopSignals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2};
 
 // A sandbox process that was started already, and makes its namespaces while the plan is completed. It ends with the last
 // owner if nothing is executed in it.
@@ -19,7 +25,7 @@ struct HeadStart {
 [[nodiscard]] HeadStart start_ahead(const Plan& plan);
 
 // Call once, first thing in main, before any input is read: refuses AT_SECURE, opens 0, 1 and 2 on /dev/null when
-// they are closed, makes the process non-dumpable, ignores SIGPIPE, blocks SIGTERM, SIGINT and SIGHUP so that execute()
+// they are closed, makes the process non-dumpable, ignores SIGPIPE, blocks kStopSignals so that execute()
 // can take them by signalfd.
 [[nodiscard]] Expected<void> prepare_process();
 

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "confine/census.h"
 #include "confine/failure.h"
+#include "supervise.h"
 
 namespace safe_exec {
 namespace {
@@ -120,7 +121,7 @@ class Watcher {
     sigemptyset(&signals);
     sigset_t blocked;
     (void)::sigprocmask(SIG_BLOCK, nullptr, &blocked);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    for (const int signal : kStopSignals) {
       if (sigismember(&blocked, signal) == 1) sigaddset(&signals, signal);  // prepare_process blocked what counts
     }
     stop_ = UniqueFd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -224,7 +224,7 @@ class Cancelling(SandboxTest):
     def test_a_signal_to_safe_exec_kills_the_tree_and_is_answered(self):
         marker = "33.%d" % os.getpid()
         policy = self.policy({"sleep": {"path": "/usr/bin/sleep", "operands": [{"name": "n", "type": {"text": [1, 20]}}]}})
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2):
             # What is ignored, as nohup(1) has SIGHUP, does not cancel.
             process = self.popen(["run", "--policy", policy, "--", "sleep", marker], preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
             # Rebuilt, the line is the command's and not safe-exec's, which takes no signal before it has started.
@@ -325,6 +325,9 @@ class Stdin(SandboxTest):
         self.assertEqual((status, result["stdout"]), (0, "file\n"), result)
         status, result = self.run_json(policy, ["cat"], "--stdin", "../secret.txt")
         self.assertEqual((status, result["denied"]["code"]), (126, "path_outside"))
+        status, result = self.run_json(policy, ["cat"], "--stdin", ".")
+        self.assertEqual((status, result["denied"]["code"]), (126, "path_wrong_kind"))
+        self.assertNotIn("directory", result["denied"]["expected"])
 
     def test_a_command_that_does_not_read_does_not_hang(self):
         policy = self.policy({"true": {"path": "/usr/bin/true", "stdin": "text", "operands": []}})
@@ -349,7 +352,7 @@ class Requests(SandboxTest):
         policy = self.policy({"true": {"path": "/usr/bin/true"}})
         fifo = os.path.join(self.dir, "fifo")
         os.mkfifo(fifo)
-        for source, number in (("-", signal.SIGTERM), (fifo, signal.SIGTERM), ("-", signal.SIGINT), ("-", signal.SIGHUP)):
+        for source, number in (("-", signal.SIGTERM), (fifo, signal.SIGTERM), ("-", signal.SIGINT), ("-", signal.SIGHUP), ("-", signal.SIGQUIT)):
             process = subprocess.Popen([BINARY, "run", "--policy", policy, "--request", source], cwd=self.ws, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             time.sleep(0.5)
             process.send_signal(number)
