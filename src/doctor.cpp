@@ -156,6 +156,7 @@ Requirement by_default(Layer layer) { return default_requirement(layer); }
 Requirement if_possible(Layer) { return Requirement::prefer; }
 
 Expected<Outcome> probe(Requirement (*wanted)(Layer)) {
+  if (auto shown = require_proc(); !shown) return tl::make_unexpected(shown.error());
   Plan plan;
   plan.command = "doctor";
   std::array<char, PATH_MAX> path{};
@@ -169,7 +170,6 @@ Expected<Outcome> probe(Requirement (*wanted)(Layer)) {
     error.message = "the probe cannot open its own binary";
     error.step = "open /proc/self/exe";
     error.sys_errno = errno;
-    error.hint = "mount /proc";
     return tl::make_unexpected(std::move(error));
   }
   plan.binary.path.assign(path.data(), static_cast<std::size_t>(length));

@@ -77,7 +77,7 @@ class Presets(unittest.TestCase):
                 self.assertIn(hint, result["error"]["hint"])
                 self.assertFalse(doctor["healthy"], doctor)
                 if not SANITIZED:  # doctor's probe does not start there, so that it needs less to say that it is not healthy
-                    self.assertTrue(doctor["error"]["hint"], doctor)
+                    self.assertIn(hint, doctor["error"]["hint"])
 
     def test_docker_with_its_default_profile(self):
         python = [sys.executable, OUTER, "docker"]
@@ -120,6 +120,7 @@ class Presets(unittest.TestCase):
 
     def test_with_few_descriptors(self):
         self.refused(["prlimit", "--nofile=20:20"], "runtime", "ulimit -n")
+        self.refused(["prlimit", "--nofile=10:10"], "resolve", "ulimit -n")
 
     if ROOT:  # for both users
         def test_without_proc(self):
