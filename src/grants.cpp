@@ -451,6 +451,28 @@ bool in_own_tmp(const Plan& plan, std::string_view path) noexcept {
   return plan.tmp == Tmp::private_dir && path.starts_with("/tmp/");
 }
 
+std::set<std::string> fixed_by_denied(const Plan& plan) {
+  std::set<std::string> fixed, written;  // written: directories in which a part is granted to be written
+  const auto parent = [](const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); };
+  for (const Grant& grant : plan.grants) {
+    if (grant.split && grant.access > PathAccess::read) written.insert(parent(grant.path));
+  }
+  const auto covered = [&](const std::string& path) {
+    return std::ranges::any_of(plan.covered, [&](const Covered& one) { return one.grant.directory && one.grant.access > PathAccess::read && is_within(path, one.grant.path); });
+  };
+  // Those below first: parents stand before what lies in them.
+  for (auto grant = plan.grants.rbegin(); grant != plan.grants.rend(); ++grant) {
+    const bool names_only = grant->split && grant->directory && grant->access == PathAccess::stat;
+    if (!names_only || (!written.contains(grant->path) && !covered(grant->path))) continue;
+    fixed.insert(grant->path);
+    written.insert(parent(grant->path));
+  }
+  for (const Covered& one : plan.covered) {
+    if (!one.grant.directory) fixed.insert(parent(one.grant.path));  // a file that is written in place instead
+  }
+  return fixed;
+}
+
 Expected<LayerStatus> grant_around_denied(Plan& plan) {
   const auto asked = plan.layers.find(Layer::deny_paths);
   const Requirement wanted = asked != plan.layers.end() ? asked->second : default_requirement(Layer::deny_paths);

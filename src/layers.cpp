@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "beneath.h"
@@ -65,6 +66,20 @@ LayerStatus namespace_status(const Layers& layers, const Launch& launch, const P
   return {layer, LayerState::not_enforced, why, 0};
 }
 
+std::string fixed_detail(const std::set<std::string>& directories) {
+  constexpr std::size_t kMost = 3;  // there may be thousands
+  std::string text;
+  std::size_t count = 0;
+  for (const std::string& directory : directories) {
+    if (count++ == kMost) break;
+    text += (text.empty() ? "" : ", ") + directory;
+  }
+  if (directories.size() > kMost) text += " and " + std::to_string(directories.size() - kMost) + " more";
+  if (directories.empty()) return text;
+  const bool one = directories.size() == 1;
+  return text + (one ? " holds" : " hold") + " what deny_paths match: nothing in " + (one ? "it" : "them") + " can be created, removed or renamed";
+}
+
 LayerStatus landlock_status(const Layers& layers, const Launch& launch, const Plan& plan) {
   const auto state = requirement_of(plan, Layer::landlock) == Requirement::off ? LayerState::off : LayerState::not_enforced;
   if (!layers.holds(Layer::landlock)) return {Layer::landlock, state, with_losses(layers.reason(Layer::landlock), launch, Layer::landlock), 0};
@@ -73,6 +88,9 @@ LayerStatus landlock_status(const Layers& layers, const Launch& launch, const Pl
   for (const std::string& directory : launch.ruleset.fixed) {
     if (in_own_tmp(plan, directory)) continue;
     detail += (detail.empty() ? "" : "; ") + directory + " holds what is read_only: nothing in it can be created, removed or renamed";
+  }
+  if (!layers.holds(Layer::mount_namespace)) {
+    if (const std::string fixed = fixed_detail(fixed_by_denied(plan)); !fixed.empty()) detail += (detail.empty() ? "" : "; ") + fixed;
   }
   return {Layer::landlock, LayerState::enforced, std::move(detail), launch.ruleset.abi};
 }

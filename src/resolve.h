@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,9 @@ namespace safe_exec {
 // enforced, or not_enforced with the reason when the walk did not finish; the error is sandbox_unavailable when
 // the plan requires the layer and it did not.
 [[nodiscard]] Expected<LayerStatus> grant_around_denied(Plan& plan);
+// Directories that the policy lets be written and that hold what is denied: where no mount covers that, nothing in them can be
+// created, removed or renamed. After grant_around_denied().
+[[nodiscard]] std::set<std::string> fixed_by_denied(const Plan& plan);
 // Of a plan that grants Unix sockets: adds those that granted directories hold beside them to what is hidden, and says in
 // sockets_in_reach why there may be more. After grant_around_denied().
 void hide_other_sockets(Plan& plan);
