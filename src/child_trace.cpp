@@ -26,8 +26,27 @@ bool makes_process(uint32_t number) {
   return number == SYS_clone || number == SYS_clone3;
 }
 
+bool sets_owner(uint32_t number) {
+  switch (number) {
+#ifdef SYS_chown
+    case SYS_chown:
+    case SYS_lchown:
+#endif
+    case SYS_fchown:
+    case SYS_fchownat:
+    case SYS_setuid:
+    case SYS_setgid:
+    case SYS_setreuid:
+    case SYS_setregid:
+    case SYS_setresuid:
+    case SYS_setresgid: return true;
+    default: return false;
+  }
+}
+
 bool is_refusal(long error, uint32_t number) {
   switch (error) {
+    case EINVAL: return sets_owner(number);  // an id that the user namespace does not map
     case EAGAIN: return makes_process(number);
     case ENOMEM: return makes_process(number) || number == SYS_mmap || number == SYS_mremap;
     case EMFILE:
