@@ -31,6 +31,7 @@ namespace safe_exec {
 namespace {
 
 constexpr std::size_t kMaxBlocked = 20, kMaxPassed = 5;
+constexpr std::string_view kNoSpecial = "a command makes no device, and no socket that has a name: no grant lets it";
 
 bool holds(const Outcome& outcome, Layer layer) {
   const auto found = std::ranges::find(outcome.layers, layer, &LayerStatus::layer);
@@ -53,14 +54,6 @@ std::string socket_path(const RefusedCall& refused) {
   return std::string(address.sun_path, size);
 }
 
-// Through the links on the way, of which the host has no others; what is not there keeps its name.
-std::string physical(const std::string& path) {
-  std::array<char, PATH_MAX> buffer;
-  std::string real = path;
-  while (!real.empty() && ::realpath(real.c_str(), buffer.data()) == nullptr) real.resize(real.rfind('/'));
-  return (real.empty() ? "" : buffer.data()) + path.substr(real.size());
-}
-
 Observed read(const Plan& plan, const RefusedCall& refused) {
   Observed seen;
   seen.call = syscall_name(refused.number);
@@ -74,8 +67,14 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
   seen.another = seen.call.starts_with("rename") || seen.call.starts_with("link");
   constexpr std::array<Name, 7> kNaming{"rename", "link", "symlink", "unlink", "mkdir", "mknod", "rmdir"};
   seen.names = std::ranges::any_of(kNaming, [&](std::string_view name) { return seen.call.starts_with(name); });
-  if (seen.call == "open" || seen.call == "openat") {
-    const std::uint64_t flags = refused.arguments[seen.call == "open" ? 1 : 2];
+  if (seen.call.starts_with("mknod")) {
+    const auto mode = static_cast<mode_t>(refused.arguments[seen.call == "mknod" ? 1 : 2]);
+    seen.special = S_ISCHR(mode) || S_ISBLK(mode) || S_ISSOCK(mode);
+  }
+  if (seen.call == "bind") seen.special = true;
+  const bool opens = seen.call == "open" || seen.call == "openat" || seen.call == "creat";
+  if (opens) {
+    const std::uint64_t flags = seen.call == "creat" ? O_WRONLY | O_CREAT | O_TRUNC : refused.arguments[seen.call == "open" ? 1 : 2];
     seen.writes = (flags & (O_ACCMODE | O_CREAT)) != 0;
     seen.names = (flags & O_CREAT) != 0;
   } else seen.writes = seen.call != "openat2" && !seen.executes && !seen.looks;
@@ -95,7 +94,21 @@ Observed read(const Plan& plan, const RefusedCall& refused) {
     const bool climbs = (seen.path + '/').find("/../") != std::string::npos;
     if (climbs) seen.path = seen.names ? child_path(physical(parent_of(seen.path)), seen.path.substr(seen.path.rfind('/') + 1)) : physical(seen.path);
   }
+  if (opens && seen.is_known() && !is_absent(seen.path)) seen.names = false;  // nothing is made
   return seen;
+}
+
+// Whether a call that sets owners names one beside the command's own, of which it has one each. -1 leaves it as it is.
+bool gives_other_id(const RefusedCall& refused, std::string_view call) {
+  const bool sets_owner = call.find("chown") != std::string_view::npos;
+  const std::size_t first = !sets_owner ? 0 : call == "fchownat" ? 2 : 1;
+  const std::size_t count = sets_owner || call.starts_with("setre") ? call.starts_with("setres") ? 3 : 2 : 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto id = static_cast<std::uint32_t>(refused.arguments[first + i]);
+    const bool of_group = sets_owner ? i == 1 : call.ends_with("gid");
+    if (id != UINT32_MAX && id != (of_group ? ::getegid() : ::geteuid())) return true;
+  }
+  return false;
 }
 
 // Whether a mount lies over it: what is there on the host says nothing then.
@@ -114,11 +127,6 @@ bool is_left_out(const Plan& plan, const std::string& path) {
     if (std::ranges::any_of(plan.deny_globs, [&](const std::string& glob) { return glob_matches(glob, real); })) return true;
   }
   return false;
-}
-
-// Without mounts a directory that holds what is denied is granted entry by entry, and takes no new ones.
-bool is_beside_denied(const Plan& plan, const Observed& seen) {
-  return seen.names && std::ranges::any_of(plan.covered, [&](const Covered& covered) { return is_within(seen.path, covered.grant.path); });
 }
 
 // ---- what this host says of it, without a sandbox
@@ -148,8 +156,7 @@ std::optional<bool> modes_allow(const Observed& seen) {
   for (std::size_t at = 1; (at = seen.path.find('/', at)) != std::string::npos; ++at) {
     if (const auto passes = permits(seen.path.substr(0, at), 1); passes != true) return passes;
   }
-  const bool of_directory = seen.names && (!seen.call.starts_with("open") || is_absent(seen.path));
-  return of_directory ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.looks ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
+  return seen.names ? permits(parent_of(seen.path), 2) : permits(seen.path, seen.looks ? seen.asks : seen.executes ? 1 : seen.writes ? 2 : 4);
 }
 
 void judge_read_only(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
@@ -159,8 +166,8 @@ void judge_read_only(const Plan& plan, const Launch& launch, const Observed& see
     out.hint = "read_only of the policy keeps " + kept + " as it is";
     return;
   }
-  if (launch.wanted.namespaces.mount && !is_granted(plan, seen.path, PathAccess::write)) {
-    out.hint += " (" + key_for(plan, seen) + ')';
+  if (launch.wanted.namespaces.mount && !is_granted(plan, place_of(seen), PathAccess::write)) {
+    out.hint += " (" + key_for(plan, launch, seen) + ')';
     return;
   }
   if (seen.is_known() && is_mounted_read_only(seen.path)) {
@@ -189,7 +196,7 @@ void judge_absent(const Plan& plan, const Launch& launch, const Observed& seen, 
   out.layer = layer_name(Layer::mount_namespace);
   if (out.hint.empty()) {
     out.hint = out.path.empty() ? "the other path is not there, or not granted"
-                                : "not granted, so it is not there for the command (" + key_for(plan, seen) + ')';
+                                : "not granted, so it is not there for the command (" + key_for(plan, launch, seen) + ')';
   }
 }
 
@@ -205,7 +212,6 @@ void judge_mounted(const Launch& launch, const Observed& seen, int error, Blocke
 // EACCES, of a path.
 void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, Blocked& out) {
   const std::optional<bool> allowed = modes_allow(seen);
-  const bool open_here = allowed == true && !launch.wanted.namespaces.mount;
   const bool left_out = allowed == true && is_left_out(plan, seen.path);
   const std::string kept = allowed == true && !left_out ? kept_by(plan, seen) : "";
   if (!kept.empty()) {
@@ -213,10 +219,15 @@ void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, 
     out.hint = "read_only of the policy keeps " + kept + " as it is";
     return;
   }
-  if (left_out || (open_here && is_beside_denied(plan, seen))) {
-    out.layer = layer_name(Layer::deny_paths);
-    out.hint = left_out ? "deny_paths of the policy matches it"
-                        : "deny_paths match something beside it: without a mount namespace nothing is made or removed there";
+  const auto fixed = allowed == true && seen.names ? cause_of_fixed(plan, launch, parent_of(seen.path)) : std::nullopt;
+  if (left_out || fixed) {
+    out.layer = layer_name(left_out ? Layer::deny_paths : fixed->layer);
+    out.hint = left_out ? "deny_paths of the policy matches it" : fixed->hint;
+    return;
+  }
+  if (allowed == true && !seen.looks && is_shut_device(launch, seen) && is_granted(plan, seen.path)) {
+    out.layer = layer_name(Layer::mount_namespace);
+    out.hint = "mounted without devices: no grant opens one";
     return;
   }
   if (allowed == true && seen.looks && (seen.asks & X_OK) != 0 && launch.wanted.namespaces.mount) {
@@ -231,16 +242,42 @@ void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, 
   } else if (!allowed) {
     out.hint = "the policy grants no such access to it, or its own mode does not";
     out.observed = false;
-  } else if (seen.another && is_granted(plan, seen.path, PathAccess::write)) {
+  } else if (seen.another && is_granted(plan, place_of(seen), PathAccess::write)) {
     out.path.clear();
     out.hint = "the policy grants no write of the other path";
   } else if (const std::string interpreter = seen.executes && is_granted(plan, seen.path) ? interpreter_of(seen.path) : ""; !interpreter.empty()) {
     out.hint = "its interpreter " + interpreter + ", or what that needs, is not granted (sandbox.exec)";
   } else {
     out.hint = std::string("the policy grants no ") +
-               (seen.call == "openat2" ? "such access to it" : seen.call.starts_with("mknod") ? "device" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it") +
-               " (" + key_for(plan, seen) + ')';
+               (seen.call == "openat2" ? "such access to it" : seen.executes ? "execution of it" : seen.writes ? "write of it" : "read of it") +
+               " (" + key_for(plan, launch, seen) + ')';
   }
+}
+
+// What no grant changes.
+std::optional<Cause> cause_of_any(const Plan& plan, const Launch& launch, const RefusedCall& refused, const Observed& seen) {
+  switch (refused.error_number) {
+    case EINVAL:
+      if (!launch.wanted.namespaces.user || !gives_other_id(refused, seen.call)) return std::nullopt;
+      return Cause{Layer::user_namespace, "only the command's own user and group exist in its user namespace: nothing can be given to another"};
+    case EROFS:
+      if (seen.special) return Cause{Layer::mount_namespace, std::string(kNoSpecial)};
+      return std::nullopt;
+    case EACCES:
+      if (seen.special && launch.wanted.landlock) return Cause{Layer::landlock, std::string(kNoSpecial)};
+      return lost_grant(plan, launch, seen);
+    case ENOENT: return launch.wanted.namespaces.mount ? lost_grant(plan, launch, seen) : std::nullopt;  // else it is not there at all
+    default: return std::nullopt;
+  }
+}
+
+// Whether a filter of the command's answers the call with this error.
+bool is_filtered(const Launch& launch, const RefusedCall& refused) {
+  seccomp_data about{static_cast<int>(refused.number), refused.architecture, refused.instruction, {}};
+  std::copy(std::begin(refused.arguments), std::end(refused.arguments), about.args);
+  const auto as_the_filter = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(refused.error_number);
+  const auto answers = [&](const std::vector<sock_filter>& filter) { return !filter.empty() && filter_verdict(filter, about) == as_the_filter; };
+  return answers(launch.filter) || answers(launch.mode_filter);
 }
 
 // Empty layer: not the confinement's doing.
@@ -259,22 +296,22 @@ Blocked judge(const Plan& plan, const Launch& launch, const RefusedCall& refused
     out.hint = limit;
     return out;
   }
-  seccomp_data about{static_cast<int>(refused.number), refused.architecture, refused.instruction, {}};
-  std::copy(std::begin(refused.arguments), std::end(refused.arguments), about.args);
-  const std::uint32_t verdict = filter_verdict(launch.filter, about);
   if (refused.error_number == ENOSYS && seen.call == "clone3") return out;  // libc goes on with clone(2)
   if (refused.error_number == EACCES && seen.call == "ioctl") return out;  // whether a device is a terminal: Landlock lets nobody ask
-  const auto as_the_filter = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(refused.error_number);
-  const bool by_mode_filter = !launch.mode_filter.empty() && filter_verdict(launch.mode_filter, about) == as_the_filter;
-  if ((!launch.filter.empty() && verdict == as_the_filter) || by_mode_filter) {
+  if (is_filtered(launch, refused)) {
     if (seen.executes && seen.is_known() && is_absent(seen.path)) return out;  // one of the places where a program is looked for
     out.layer = layer_name(Layer::seccomp);
-    out.hint = hint_of_filter(seen);
+    out.hint = hint_of_filter(plan, launch, seen);
     return out;
   }
   if (is_covered(plan, launch, seen.path)) {
     out.layer = layer_name(Layer::deny_paths);
     out.hint = "covered: deny_paths of the policy matches it";
+    return out;
+  }
+  if (const auto cause = cause_of_any(plan, launch, refused, seen)) {
+    out.layer = layer_name(cause->layer);
+    out.hint = cause->hint;
     return out;
   }
   switch (refused.error_number) {
@@ -364,7 +401,8 @@ bool conclude_modes(const Plan& plan, std::vector<Blocked>& blocked) {
 std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, const std::vector<RefusedCall>& refused, const Captured& said,
                                      std::string& without) {
   const auto names = [&](std::string_view text) { return names_file(said, text); };
-  std::vector<Blocked> found, absent;
+  std::vector<std::string> errors;  // that the command complains of
+  std::vector<Blocked> found, absent, sockets;
   std::vector<std::string> passed;
   for (auto one = refused.rbegin(); one != refused.rend(); ++one) {  // the last ones are the nearest to the failure
     const Observed seen = read(plan, *one);
@@ -378,15 +416,23 @@ std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, con
       blocked.hint = withheld->what;
     }
     const bool of_proc = is_of_proc(seen.path) && names("/proc");  // as ps(1) complains
-    const bool of_socket = says(said, one->error_number) && (names("socket") || names("connect") || names("connection"));
     const bool of_missing = seen.family == AF_UNIX && std::ranges::any_of(plan.missing, [&](const MissingPath& each) { return names(each.path); });
-    const bool told = of_proc || of_missing || (seen.path.empty() ? of_socket : names(seen.path) || tells_of(said, seen.path));
+    const bool told = of_proc || of_missing || (!seen.path.empty() && (names(seen.path) || tells_of(said, seen.path)));
     constexpr int kMild[] = {ENOENT, ENOSYS, EXDEV};  // many programs do without
-    if (is_done_without(seen) && !told) add_name(passed, seen.path.empty() ? "a Unix socket" : seen.path);
+    if (says(said, one->error_number)) add_name(errors, blocked.error);
+    if (seen.path.empty() && is_done_without(seen) && !told) add_once(sockets, std::move(blocked));
+    else if (is_done_without(seen) && !told) add_name(passed, seen.path);
     else add_once(std::ranges::find(kMild, one->error_number) != std::end(kMild) ? absent : found, std::move(blocked));
+  }
+  const bool of_sockets = contains(said, "socket") || contains(said, "connect");
+  for (Blocked& one : sockets) {  // what it complains of, where nothing else was refused like that
+    const auto alike = [&](const Blocked& other) { return other.error == one.error && (!of_sockets || other.call == one.call); };
+    if (std::ranges::find(errors, one.error) != errors.end() && std::ranges::none_of(found, alike)) found.push_back(std::move(one));
+    else add_name(passed, "a Unix socket");
   }
   std::ranges::move(absent, std::back_inserter(found));
   // What the command itself complains of comes first.
+  std::ranges::stable_partition(found, [&](const Blocked& one) { return std::ranges::find(errors, one.error) != errors.end(); });
   std::ranges::stable_partition(found, [&](const Blocked& one) { return !one.path.empty() && names(one.path.substr(one.path.rfind('/') + 1)); });
   if (found.size() > kMaxBlocked) found.erase(found.begin() + kMaxBlocked, found.end());
   for (std::size_t i = 0; i < std::min(passed.size(), kMaxPassed); ++i) without += (without.empty() ? "" : ", ") + passed[i];
@@ -394,7 +440,7 @@ std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, con
   return found;
 }
 
-std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) {
+std::vector<Blocked> conclude_blocked(const Plan& plan, const Launch& launch, const Outcome& outcome) {
   if (const auto* signaled = std::get_if<Signaled>(&outcome.ending); signaled != nullptr && signaled->number == SIGSYS) {
     return {{std::string(layer_name(Layer::seccomp)), "", "", "SIGSYS",
              "a system call of another architecture ends the command", false}};
@@ -403,6 +449,8 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   if (is_success(plan, outcome.ending) || !ended_itself) return {};
   const std::string more = plan.repeatable ? "; --diagnose says which call, and on what" : "";
   const bool landlock = holds(outcome, Layer::landlock);
+  const auto fixed = cause_of_fixed(plan, launch, "");
+  const std::string denied = (fixed ? fixed->hint + "; or " : "") + "the policy grants no such access to the file, or its own mode does not" + more;
   const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
   const std::array<std::pair<int, Blocked>, 9> known{{
       {EMFILE, {std::string(layer_name(Layer::limits)), "", "", "EMFILE", "limits.open_files may have been reached", false}},
@@ -411,16 +459,18 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
       {EFBIG, {std::string(layer_name(Layer::limits)), "", "", "EFBIG", "a file may not become larger than limits.file_mib" + more, false}},
       {-SIGXFSZ, {std::string(layer_name(Layer::limits)), "", "", "SIGXFSZ", "a file may not become larger than limits.file_mib", false}},
       {-SIGXCPU, {std::string(layer_name(Layer::limits)), "", "", "SIGXCPU", "a process may not take more processor time than limits.cpu_s", false}},
-      {EACCES, {files, "", "", "EACCES", "the policy grants no such access to the file, or its own mode does not" + more, false}},
+      {EACCES, {files, "", "", "EACCES", denied, false}},
       {EPERM, {std::string(layer_name(Layer::seccomp)), "", "", "EPERM", "the system call filter, or a missing capability, refuses it" + more, false}},
       {EROFS, {std::string(layer_name(Layer::mount_namespace)), "", "", "EROFS", "mounted read-only: the policy grants no write there" + more, false}},
   }};
   std::vector<Blocked> blocked;
   for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
-  const bool named = names_file(outcome.err, "/tmp");
-  const bool temporary = named && std::ranges::none_of(plan.grants, [](const Grant& grant) { return is_within(grant.path, "/tmp"); });
-  if (temporary && plan.tmp == Tmp::private_dir && !holds(outcome, Layer::mount_namespace)) {
-    blocked.push_back({std::string(layer_name(Layer::mount_namespace)), "", "/tmp", "", std::string(kNoTmp), false});
+  for (const char* const place : {"/tmp", "/proc"}) {
+    const bool granted = std::ranges::any_of(plan.grants, [&](const Grant& grant) { return is_within(grant.path, place); });
+    Observed named;
+    named.path = place;
+    const auto lost = granted || !names_file(outcome.err, place) ? std::nullopt : lost_grant(plan, launch, named);
+    if (lost) blocked.push_back({std::string(layer_name(lost->layer)), "", place, "", lost->hint, false});
   }
   const bool limited = holds(outcome, Layer::limits);
   for (const auto& [error, one] : known) {
@@ -430,6 +480,28 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome) 
   }
   return blocked;
 }
+
+namespace {
+
+// What the first run met of limits the second may not meet, and no call is refused for a cover. A process that was killed says so;
+// what the command said may have had another cause, which was seen.
+std::vector<Blocked> with_guesses(std::vector<Blocked> seen, std::vector<Blocked> first) {
+  std::vector<Blocked> all, last;
+  for (Blocked& one : first) {
+    const bool of_limits = one.layer == layer_name(Layer::limits);
+    const bool of_cover = one.layer == layer_name(Layer::deny_paths) && !one.path.empty();
+    const bool known = std::ranges::any_of(seen, [&](const Blocked& other) {
+      return other.layer == one.layer && (of_limits ? other.error == one.error : other.path == one.path);
+    });
+    if (known || (!of_limits && !of_cover)) continue;
+    (of_limits && (one.observed || one.error.starts_with("SIG")) ? all : last).push_back(std::move(one));
+  }
+  for (Blocked& one : seen) add_once(all, std::move(one));
+  std::ranges::move(last, std::back_inserter(all));
+  return all;
+}
+
+}  // namespace
 
 void diagnose(Plan& plan, const std::vector<LayerStatus>& already, Outcome& outcome) {
   if (!plan.repeatable) {
@@ -452,15 +524,15 @@ void diagnose(Plan& plan, const std::vector<LayerStatus>& already, Outcome& outc
     outcome.diagnosis = "not made: " + again.error().step + ": " + again.error().message;
     return;
   }
-  // What the first run met of limits the second may not meet.
-  std::erase_if(outcome.blocked, [](const Blocked& one) { return one.layer != layer_name(Layer::limits); });
-  for (Blocked& one : again->blocked) add_once(outcome.blocked, std::move(one));
+  const bool seen = !again->blocked.empty();
+  outcome.blocked = with_guesses(std::move(again->blocked), std::move(outcome.blocked));
   const bool ended_itself = std::holds_alternative<Exited>(again->ending) || std::holds_alternative<Signaled>(again->ending);
   const bool stopped = std::holds_alternative<Cancelled>(again->ending);
   const bool unexplained = outcome.blocked.empty() && !stopped && !is_success(plan, again->ending);
   if (stopped) outcome.diagnosis = "the second run was interrupted: safe-exec was told to stop";
   else if (is_success(plan, again->ending)) outcome.diagnosis = "the second run did not fail";
-  else if (!outcome.blocked.empty()) outcome.diagnosis = "seen in a second run";
+  else if (seen) outcome.diagnosis = "seen in a second run";
+  else if (!outcome.blocked.empty()) outcome.diagnosis = "the second run was refused nothing else: what is blocked was concluded from what the command said";
   else if (!ended_itself) outcome.diagnosis = "the second run was ended for a limit too, and refused nothing else";
   else outcome.diagnosis = "the second run failed too, and the confinement refused it nothing";
   if (again->diagnosis.empty()) return;

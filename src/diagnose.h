@@ -12,7 +12,7 @@
 namespace safe_exec {
 
 // From the ending and the last words of standard error. Empty for a success, and where nothing points to a refusal.
-[[nodiscard]] std::vector<Blocked> conclude_blocked(const Plan& plan, const Outcome& outcome);
+[[nodiscard]] std::vector<Blocked> conclude_blocked(const Plan& plan, const Launch& launch, const Outcome& outcome);
 
 // From observed calls: which layer each was refused by, the likeliest causes of a failure first, at most 20. said: what the command
 // wrote to standard error. without: is given what was refused too, and is in no program's way as a rule; for people.

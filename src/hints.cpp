@@ -1,7 +1,9 @@
 #include "hints.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,11 +12,13 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <set>
 
 #include "bundles.h"
 #include "confine/landlock.h"
 #include "inline_text.h"
 #include "pattern.h"
+#include "resolve.h"
 
 namespace safe_exec {
 namespace {
@@ -26,10 +30,6 @@ constexpr std::array<Name, 23> kOftenAbsent{"/etc/ld.so.preload", "/usr/lib/loca
                                             "/usr/lib/ssl/openssl.cnf", "/etc/ssl/openssl.cnf", "/etc/services", "/usr/share/zoneinfo"};
 constexpr std::array<Name, 5> kOftenAbsentAsSuch{"/", "/run", "/usr/local", "/usr/local/include", "/dev/tty"};
 constexpr std::array<Name, 4> kOftenAbsentBelow{"/glibc-hwcaps", "-linux-gnu/gconv/", "/dist-packages", "/sitecustomize"};
-
-bool holds(const Captured& captured, std::string_view words) {
-  return captured.head.find(words) != std::string::npos || captured.tail.find(words) != std::string::npos;
-}
 
 // As strerror(3) or strsignal(3) has it, in whatever case (Go's are small), or by its name (node's).
 bool says(const std::string& text, int error) {
@@ -67,6 +67,26 @@ bool is_program(const std::string& path) {
   return in_bin && ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 0111) != 0;
 }
 
+// Whether the command has the /proc that the policy grants.
+bool has_proc(const Plan& plan, const Launch& launch) {
+  const Namespaces& namespaces = launch.wanted.namespaces;
+  if (plan.proc == Proc::all) return launch.wanted.landlock;
+  return plan.proc == Proc::own && namespaces.mount && namespaces.pid;
+}
+
+// Why no Unix socket can be had though the policy names some; empty: it is not so.
+std::string_view lost_unix_sockets(const Plan& plan, const Launch& launch) {
+  if (plan.unix_sockets.empty()) return "";
+  if (!launch.wanted.namespaces.mount) return kNoBoundSockets;
+  return launch.unreached.find(kNoUnixSockets) != std::string::npos ? kNoUnixSockets : "";
+}
+
+// One of them; empty: there is none.
+std::string directory_among(const Plan& plan, const std::set<std::string>& fixed, const std::string& directory) {
+  if (!directory.empty()) return fixed.contains(physical(directory)) ? directory : "";
+  return fixed.contains(plan.cwd) ? plan.cwd : fixed.empty() ? "" : *fixed.begin();
+}
+
 }  // namespace
 
 // A Unix socket: libc asks a daemon for names, if there is one.
@@ -97,7 +117,46 @@ bool is_of_proc(std::string_view path) {
   return is_within(path, "/proc") || is_within(path, "/dev/fd") || path == "/dev/stdin" || path == "/dev/stdout" || path == "/dev/stderr";
 }
 
-std::string key_for(const Plan& plan, const Observed& seen) {
+std::string physical(const std::string& path) {
+  std::array<char, PATH_MAX> buffer;
+  std::string real = path;
+  while (!real.empty() && ::realpath(real.c_str(), buffer.data()) == nullptr) real.resize(real.rfind('/'));
+  return (real.empty() ? "" : buffer.data()) + path.substr(real.size());
+}
+
+std::string place_of(const Observed& seen) { return seen.names ? parent_of(seen.path) : seen.path; }
+
+std::optional<Cause> lost_grant(const Plan& plan, const Launch& launch, const Observed& seen) {
+  const Namespaces& namespaces = launch.wanted.namespaces;
+  if (is_granted(plan, place_of(seen), seen.writes ? PathAccess::write : PathAccess::read)) return std::nullopt;
+  const bool of_tmp = is_within(seen.path, "/tmp") || is_within(seen.path, "/dev/shm");
+  if (of_tmp && plan.tmp == Tmp::private_dir && !namespaces.mount) return Cause{Layer::mount_namespace, kNoTmp};
+  if (!is_of_proc(seen.path) || seen.writes || plan.proc == Proc::none || has_proc(plan, launch)) return std::nullopt;
+  if (plan.proc == Proc::all) return Cause{Layer::landlock, "sandbox.proc \"all\" needs Landlock: there is none"};
+  const Layer missing = namespaces.mount ? Layer::pid_namespace : Layer::mount_namespace;
+  return Cause{missing, "sandbox.proc \"own\" needs a mount and a process namespace: there are not both"};
+}
+
+std::optional<Cause> cause_of_fixed(const Plan& plan, const Launch& launch, const std::string& directory) {
+  const bool mounts = launch.wanted.namespaces.mount;
+  const auto text = [&](const std::string& what, const std::string& place, const char* why) {
+    return what + " something in " + place + why + " nothing in it can be created, removed or renamed";
+  };
+  const std::set<std::string> read_only(launch.ruleset.fixed.begin(), launch.ruleset.fixed.end());
+  if (const std::string kept = directory_among(plan, read_only, directory); !kept.empty()) {
+    return Cause{Layer::landlock, text("read_only names", kept, mounts ? " that is not there, and mount_namespace is required:" : ", and without a mount namespace")};
+  }
+  const std::string denied = mounts || !launch.wanted.landlock ? "" : directory_among(plan, fixed_by_denied(plan), directory);
+  if (denied.empty()) return std::nullopt;
+  return Cause{Layer::deny_paths, text("deny_paths match", denied, ", and without a mount namespace")};
+}
+
+bool is_shut_device(const Launch& launch, const Observed& seen) {
+  struct stat status {};
+  return launch.wanted.namespaces.mount && seen.is_known() && ::stat(seen.path.c_str(), &status) == 0 && (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode));
+}
+
+std::string key_for(const Plan& plan, const Launch& launch, const Observed& seen) {
   const auto lies_in = [&](std::string_view place) { return is_within(seen.path, place); };
   if (is_of_proc(seen.path)) return plan.proc == Proc::none ? "sandbox.proc gives a /proc" : "what is there belongs to another process, or to the kernel";
   if (lies_in("/tmp") && plan.tmp == Tmp::none) return "sandbox.tmp \"private\" gives a /tmp";
@@ -105,7 +164,8 @@ std::string key_for(const Plan& plan, const Observed& seen) {
   if (seen.executes || (!seen.writes && is_program(seen.path))) return "sandbox.exec";
   if (seen.writes && seen.path.rfind('/') == 0 && (seen.path == "/" || is_absent(seen.path))) return "nothing is made in / itself: name another directory; a variable, as HOME, may be empty";
   if (const std::string bundles = seen.writes ? "" : bundles_of(plan, seen.path); !bundles.empty()) return bundles;
-  if (seen.names && is_absent(seen.path)) return "sandbox.write, of its directory " + parent_of(seen.path);
+  if (seen.names) return "sandbox.write, of its directory " + parent_of(seen.path) + (seen.another ? " and that of the other name" : "");
+  if (is_shut_device(launch, seen)) return "no grant opens a device";
   return seen.writes ? "sandbox.write" : "sandbox.read";
 }
 
@@ -128,9 +188,13 @@ std::string hint_of_missing(const Plan& plan, const Observed& seen) {
   return "the policy names " + missing->path + ", but it was not there when the run began: nothing more has to be granted";
 }
 
-std::string hint_of_filter(const Observed& seen) {
-  if (seen.family == AF_UNIX) return "no Unix socket is granted (sandbox.unix_sockets)";
+std::string hint_of_filter(const Plan& plan, const Launch& launch, const Observed& seen) {
+  if (seen.family == AF_UNIX) {
+    const std::string_view lost = lost_unix_sockets(plan, launch);
+    return std::string(!lost.empty() ? lost : "no Unix socket is granted (sandbox.unix_sockets)");
+  }
   if (seen.call == "socket" && seen.family != AF_INET && seen.family != AF_INET6) return "sockets of this family are not granted";
+  if (seen.is_socket && plan.network.kind != Network::Kind::none && !launch.unreached.empty()) return launch.unreached;
   if (seen.is_socket) return "no socket of this kind is granted (sandbox.network, sandbox.unix_sockets)";
   if (seen.executes) return "no further program may be executed (sandbox.exec)";
   if (seen.call.find("chmod") < 2 || seen.call.find("chown") < 3 || seen.call.find("utime") != std::string::npos ||
@@ -176,15 +240,22 @@ bool names_file(const std::string& text, std::string_view file) {
 
 bool names_file(const Captured& captured, std::string_view file) { return names_file(captured.head, file) || names_file(captured.tail, file); }
 
+bool contains(const Captured& captured, std::string_view words) {
+  return captured.head.find(words) != std::string::npos || captured.tail.find(words) != std::string::npos;
+}
+
 bool tells_of(const Captured& captured, std::string_view path) {
   struct Told {
     Name path, words;
   };
-  constexpr std::array<Told, 8> kTold{{{"/etc/passwd", "user ID"}, {"/etc/passwd", "getpwuid"}, {"/etc/passwd", "getpwnam"}, {"/etc/passwd", "uid not found"},
-                                       {"/etc/passwd", "os_get_passwd"}, {"/etc/group", "group ID"}, {"/etc/group", "getgrgid"}, {"/etc/group", "getgrnam"}}};
+  constexpr std::array<Told, 16> kTold{{{"/etc/passwd", "user ID"}, {"/etc/passwd", "getpwuid"}, {"/etc/passwd", "getpwnam"}, {"/etc/passwd", "uid not found"},
+                                       {"/etc/passwd", "os_get_passwd"}, {"/etc/group", "group ID"}, {"/etc/group", "getgrgid"}, {"/etc/group", "getgrnam"},
+                                        {"/etc/passwd", "no such user"}, {"/etc/passwd", "invalid user"}, {"/etc/passwd", "unknown user"}, {"/etc/passwd", "known user"},
+                                        {"/etc/group", "invalid group"}, {"/etc/group", "unknown group"}, {"/etc/group", "existing group"},
+                                        {"/proc/self/exe", "loading shared libraries"}}};  // $ORIGIN, ld.so(8)
   constexpr std::string_view kZones = "/usr/share/zoneinfo/";
   return (path.starts_with(kZones) && names_file(captured, path.substr(kZones.size()))) ||
-         std::ranges::any_of(kTold, [&](const Told& one) { return path == one.path && holds(captured, one.words); });
+         std::ranges::any_of(kTold, [&](const Told& one) { return path == one.path && contains(captured, one.words); });
 }
 
 bool says(const Captured& captured, int error) {
@@ -194,7 +265,7 @@ bool says(const Captured& captured, int error) {
   };
   // What shells, perl, python and others say instead.
   constexpr std::array<Other, 4> kOthers{{{EAGAIN, "Cannot fork"}, {ENOMEM, "Out of memory"}, {ENOMEM, "out of memory"}, {ENOMEM, "MemoryError"}}};
-  const auto other = [&](const Other& one) { return one.error == error && holds(captured, one.words); };
+  const auto other = [&](const Other& one) { return one.error == error && contains(captured, one.words); };
   return says(captured.head, error) || says(captured.tail, error) || std::ranges::any_of(kOthers, other);
 }
 

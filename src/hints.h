@@ -2,6 +2,7 @@
 // come from, and what the words of a command tell. Decides nothing of which layer refused a call.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,7 @@ struct Observed {
   bool executes = false, writes = false, is_socket = false;
   bool names = false;  // makes, moves or removes a name: a matter of its directory
   bool another = false;  // and there is a second path, which is not known
+  bool special = false;  // makes a device or a socket
   bool looks = false;    // at what Landlock does not mediate, where only modes decide
   unsigned asks = 0;     // of that: the bits that access(2) asks for
   [[nodiscard]] bool is_known() const { return path.starts_with('/'); }
@@ -37,8 +39,30 @@ struct Observed {
 // The directory that a name lies in.
 [[nodiscard]] std::string parent_of(const std::string& path);
 
+// Through the links on the way, of which the host has no others; what is not there keeps its name.
+[[nodiscard]] std::string physical(const std::string& path);
+
+// What the policy would have to let be written, or read: of a name that is made, moved or removed its directory.
+[[nodiscard]] std::string place_of(const Observed& seen);
+
 // What in the policy would grant it.
-[[nodiscard]] std::string key_for(const Plan& plan, const Observed& seen);
+[[nodiscard]] std::string key_for(const Plan& plan, const Launch& launch, const Observed& seen);
+
+// Why a call is refused though the policy grants it.
+struct Cause {
+  Layer layer;
+  std::string hint;
+};
+
+// A /tmp or a /proc that the policy grants, and that cannot be had on this host.
+[[nodiscard]] std::optional<Cause> lost_grant(const Plan& plan, const Launch& launch, const Observed& seen);
+
+// A directory in which nothing can be created, removed or renamed, for what else lies in it; empty: whichever there is, the working
+// directory before others.
+[[nodiscard]] std::optional<Cause> cause_of_fixed(const Plan& plan, const Launch& launch, const std::string& directory);
+
+// A device of this host that no mount of the command's opens, whatever is granted.
+[[nodiscard]] bool is_shut_device(const Launch& launch, const Observed& seen);
 
 // The path of read_only that keeps it, or a name on the way to it; empty: none.
 [[nodiscard]] std::string kept_by(const Plan& plan, const Observed& seen);
@@ -46,7 +70,7 @@ struct Observed {
 // Where the policy names it, and nothing was there when the run began; empty: it does not.
 [[nodiscard]] std::string hint_of_missing(const Plan& plan, const Observed& seen);
 
-[[nodiscard]] std::string hint_of_filter(const Observed& seen);
+[[nodiscard]] std::string hint_of_filter(const Plan& plan, const Launch& launch, const Observed& seen);
 
 // Of what Landlock refuses, that which is no file; empty: it is not that.
 [[nodiscard]] std::string hint_of_domain(const Plan& plan, const Launch& launch, const Observed& seen, int error);
@@ -57,6 +81,8 @@ struct Observed {
 // Whether it names this file: not as a part of a longer name.
 [[nodiscard]] bool names_file(const std::string& text, std::string_view file);
 [[nodiscard]] bool names_file(const Captured& captured, std::string_view file);
+
+[[nodiscard]] bool contains(const Captured& captured, std::string_view words);
 
 // Whether it complains of what lies at this path in words of its own, as of a time zone's name or a user without a name.
 [[nodiscard]] bool tells_of(const Captured& captured, std::string_view path);

@@ -149,9 +149,6 @@ Network::Kind network_of(const Plan& plan, const Wanted& wanted) {
 // Before the ruleset is made, which is this one's.
 int abi_of(const Launch& launch) { return launch.wanted.landlock ? landlock::abi_in_use() : 0; }
 
-constexpr const char* kNoUnixSockets =
-    "Unix sockets are refused: without Landlock ABI 6 or a network namespace abstract names would be the host's";
-
 // What a missing layer would have bounded is withheld, never let through.
 FilterChoice choose_filter(const Plan& plan, Launch& launch) {
   FilterChoice choice;
@@ -186,7 +183,7 @@ FilterChoice choose_filter(const Plan& plan, Launch& launch) {
     const bool abstract = !launch.wanted.namespaces.net && abi_of(launch) < landlock::kScopes;
     if (minimal_root && !abstract) choice.families |= 1U << AF_UNIX;
     else if (minimal_root) launch.unreached += std::string(launch.unreached.empty() ? "" : "; ") + kNoUnixSockets;
-    else launch.withheld.push_back({Layer::mount_namespace, "Unix sockets are refused: without a minimal root they would all be in reach"});
+    else launch.withheld.push_back({Layer::mount_namespace, kNoBoundSockets});
   }
   return choice;
 }

@@ -33,6 +33,9 @@ struct Pipe {
 };
 
 inline constexpr const char* kNoTmp = "a private /tmp needs a mount namespace: there is none";
+inline constexpr const char* kNoUnixSockets =
+    "Unix sockets are refused: without Landlock ABI 6 or a network namespace abstract names would be the host's";
+inline constexpr const char* kNoBoundSockets = "Unix sockets are refused: without a minimal root they would all be in reach";
 
 // What of a plan is not given, since without this layer more would come with it.
 struct Withheld {

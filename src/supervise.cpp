@@ -56,7 +56,7 @@ Outcome outcome_of(const Plan& plan, const Layers& layers, const Launch& launch,
   }
   outcome.out = std::move(watched.out);
   outcome.err = std::move(watched.err);
-  outcome.blocked = plan.observed ? explain_refused(plan, launch, watched.refused, outcome.err, outcome.diagnosis) : conclude_blocked(plan, outcome);
+  outcome.blocked = plan.observed ? explain_refused(plan, launch, watched.refused, outcome.err, outcome.diagnosis) : conclude_blocked(plan, launch, outcome);
   if (!watched.over_limit.empty() && !std::holds_alternative<LimitExceeded>(outcome.ending)) {  // it went on without that process
     const std::string limit = watched.over_limit == "memory" ? "limits.memory_mib" : "limits." + watched.over_limit;
     outcome.blocked.push_back({std::string(layer_name(Layer::limits)), "", "", "", "a process was killed: all together had more than " + limit, true});

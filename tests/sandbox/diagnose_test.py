@@ -295,7 +295,7 @@ class Diagnose(SandboxTest):
         self.write("ws/.env", "SECRET=1\n")
         node = dict(SHELL, repeatable=True, sandbox={"write": [self.ws], "layers": NO_NAMESPACES})
         policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]})
-        for script, hint in (("read x < .env", "matches it"), ("echo > new", "beside it")):
+        for script, hint in (("read x < .env", "matches it"), ("echo > new", "without a mount namespace nothing in it can be created")):
             _, result = self.run_json(policy, ["dash", "-c", script], "--diagnose")
             found = [one for one in result["sandbox"]["blocked"] if one["path"] == os.path.join(self.ws, script.split()[-1])]
             self.assertEqual([(one["layer"], hint in one["hint"]) for one in found], [("deny_paths", True)], result)
@@ -457,6 +457,101 @@ class Diagnose(SandboxTest):
         _, result = self.run_json(self.policy({"sed": sed}), ["sed", "-i", "s/a/b/", self.file], preexec_fn=refused)
         self.assertEqual((result["error"]["code"], result["error"]["step"]), ("sandbox_unavailable", "read_only"), result)
         self.assertIn("write it in place", result["error"]["hint"])
+
+    def test_without_mounts_a_directory_is_said_to_be_fixed_and_why(self):
+        self.write("ws/.env", "x\n")
+        self.write("ws/.git/config", "")
+        self.write("ws/sub/b", "")
+        os.chmod(self.ws + "/sub", 0o555)
+        sub = {"path": "/usr/bin/dash", "sandbox": {"exec": ["/usr/bin/mkdir", "/usr/bin/rm", "/usr/bin/mv"], "write": [self.ws], "layers": NO_NAMESPACES}}
+        for kept, denied, layer, words in (([self.ws + "/.git"], [], "landlock", "read_only names something in " + self.ws), ([], ["**/.env"], "deny_paths", "deny_paths match something in " + self.ws)):
+            node = dict(SHELL, **sub, repeatable=True)
+            node["sandbox"] = dict(sub["sandbox"], read_only=kept)
+            policy = self.policy({"dash": node}, defaults={"deny_paths": denied})
+            why = words + ", and without a mount namespace nothing in it can be created, removed or renamed"
+            for script in ("echo > new", "mkdir new", "rm -f file", "mv file new"):
+                with self.subTest(script=script, kept=kept):
+                    _, result = self.run_json(policy, ["dash", "-c", script])
+                    found = [(one["layer"], one["hint"].split(";")[0]) for one in result["sandbox"]["blocked"] if one["errno"] == "EACCES"]
+                    self.assertEqual(found, [("landlock", why)], result)
+                    self.assertIn("nothing in it can be created", result["sandbox"]["layers"]["landlock"]["detail"])
+                    _, result = self.run_json(policy, ["dash", "-c", script], "--diagnose")
+                    found = [(one["layer"], one["hint"]) for one in result["sandbox"]["blocked"] if one["errno"] == "EACCES"]
+                    self.assertEqual(found, [(layer, why)], result)
+            _, result = self.run_json(policy, ["dash", "-c", "echo > sub/new"], "--diagnose")  # which holds nothing of the kind
+            self.assertEqual([one["layer"] for one in result["sandbox"]["blocked"]], ["file_permissions"], result)
+        sed = {"path": "/usr/bin/sed", "repeatable": True, "options": {"-i": {}}, "operands": [{"name": "script", "type": {"enum": ["s/a/b/"]}},
+               {"name": "file", "type": {"path": "replace", "kind": "file", "within": [self.ws]}}], "sandbox": {"layers": NO_NAMESPACES}}
+        _, result = self.run_json(self.policy({"sed": sed}, defaults={"deny_paths": ["**/.env"]}), ["sed", "-i", "s/a/b/", self.file], "--diagnose")
+        self.assertEqual([(one["layer"], "deny_paths match something in " + self.ws in one["hint"]) for one in result["sandbox"]["blocked"]], [("deny_paths", True)], result)
+
+    def test_what_makes_or_removes_a_name_is_a_matter_of_its_directory(self):
+        tar = "/usr/bin/tar"
+        directory = "(sandbox.write, of its directory %s)" % self.ws
+        for path, argv, sandbox, call, hint in (("/usr/bin/rm", ["-f", "file"], {}, "unlinkat", directory), ("/usr/bin/rm", ["-f", "file"], {"write": [self.file]}, "unlinkat", directory),
+                                                ("/usr/bin/mv", ["file", "new"], {}, "renameat2", directory[:-1] + " and that of the other name)"), (tar, ["cf", "n.tar", "file"], {}, "creat", directory)):
+            for layers in ({}, NO_NAMESPACES):
+                with self.subTest(argv=argv, sandbox=sandbox, layers=layers):
+                    result = self.diagnosed(path, argv, read=[self.ws], layers=layers, **sandbox)
+                    self.assertEqual([hint in one["hint"] for one in result["sandbox"]["blocked"] if one["call"].startswith(call[:6])][:1], [True], result)
+
+    def test_what_no_grant_lets_is_not_said_to_need_one(self):
+        for sandbox in ({"write": [self.ws]}, {"read": [self.ws]}):
+            result = self.diagnosed("/usr/bin/mknod", ["new", "c", "1", "3"], **sandbox)
+            self.assertEqual(["a command makes no device" in one["hint"] for one in result["sandbox"]["blocked"]], [True], result)
+        if os.path.exists("/dev/ptmx") and os.access("/dev/ptmx", os.W_OK):
+            for sandbox in ({"write": ["/dev/ptmx"]}, {}):
+                result = self.diagnosed("/usr/bin/dash", ["-c", "echo > /dev/ptmx"], **sandbox)
+                self.assertEqual(["no grant opens" in one["hint"] for one in result["sandbox"]["blocked"] if one["path"] == "/dev/ptmx"], [True], result)
+
+    def test_what_was_seen_comes_before_what_was_concluded_and_no_cover_is_lost(self):
+        denied = self.write("ws/.env", "x\n")
+        policy = {"defaults": {"deny_paths": ["**/.env"]}, "read": [self.ws]}
+        result = self.diagnosed("/usr/bin/dash", ["-c", "echo error: .env: unsupported file type >&2; exit 1"], **policy)
+        self.assertEqual([(one["layer"], one["path"], one["observed"]) for one in result["sandbox"]["blocked"]], [("deny_paths", denied, False)], result)
+        self.assertIn("concluded from what the command said", result["sandbox"]["diagnosis"])
+        result = self.diagnosed("/usr/bin/dash", ["-c", "cat .env"], exec=["/usr/bin/cat"], **policy)
+        self.assertEqual([(one["layer"], one["path"], one["observed"]) for one in result["sandbox"]["blocked"]], [("deny_paths", denied, True)], result)
+        script = "import mmap\ntry: mmap.mmap(-1, 4096, prot=7)\nexcept OSError: raise MemoryError"
+        result = self.diagnosed("/usr/bin/python3", ["-c", script], read=["/usr/lib"])
+        found = [(one["layer"], one["errno"], one["observed"]) for one in result["sandbox"]["blocked"]]
+        self.assertIn(("seccomp", "EPERM", True), found)
+        self.assertEqual(found[-1], ("limits", "ENOMEM", False), result)
+
+    def test_what_is_granted_and_cannot_be_had_here_is_not_to_be_granted_again(self):
+        cat, perl = ["/usr/bin/cat"], ["/usr/bin/perl"]
+        inet = "socket(S, 2, 1, 0) or die qq(socket: $!)"
+        unix = "socket(S, 1, 1, 0) or die qq(socket: $!)"
+        self.assertFalse(os.path.exists("/tmp/safe-exec-no"))
+        import socket
+        name = os.path.join(self.ws, "s")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(name)
+            for script, sandbox, layer, hint in (("echo > /tmp/safe-exec-no", {"tmp": "private"}, "mount_namespace", "a private /tmp needs a mount namespace"),
+                                                 ("cat /proc/self/status", {"proc": "own", "exec": cat}, "mount_namespace", 'sandbox.proc "own" needs'),
+                                                 ("exec perl -e '%s'" % inet, {"network": "loopback", "exec": perl}, "seccomp", "without a network namespace the loopback would be the host's"),
+                                                 ("exec perl -e '%s'" % unix, {"unix_sockets": [name], "exec": perl}, "seccomp", "Unix sockets are refused: without a minimal root")):
+                with self.subTest(script=script):
+                    node = dict(SHELL, repeatable=True, sandbox=sandbox)
+                    _, result = self.run_json(self.policy({"dash": node}), ["dash", "-c", script], "--diagnose", preexec_fn=lambda: outer.refuse(outer.NO_NAMESPACES))
+                    self.assertEqual([(one["layer"], hint in one["hint"]) for one in result["sandbox"]["blocked"]], [(layer, True)], result)
+
+    def test_an_owner_that_the_user_namespace_does_not_have_is_its_doing(self):
+        if os.getuid() == 0:  # for whom none is made
+            return
+        node = dict(SHELL, repeatable=True, sandbox={"exec": ["/usr/bin/chgrp"], "write": [self.ws]})
+        _, result = self.run_json(self.policy({"dash": node}), ["dash", "-c", "chgrp 54321 file"], "--diagnose")
+        self.assertEqual([(one["layer"], one["path"], one["errno"]) for one in result["sandbox"]["blocked"]], [("user_namespace", self.file, "EINVAL")], result)
+
+    def test_what_is_mostly_done_without_is_named_where_the_command_needs_it(self):
+        dash, read = "/usr/bin/dash", "cat /proc/self/exe /etc/passwd /etc/group 2>&-; echo '%s' >&2; exit 1"
+        for said, path, key in (("java: error while loading shared libraries: libjli.so: no", "/proc/self/exe", "sandbox.proc"), ("id: 'root': no such user", "/etc/passwd", "nss"),
+                                ("chown: invalid user: 'root'", "/etc/passwd", "nss"), ("chgrp: invalid group: 'root'", "/etc/group", "nss")):
+            result = self.diagnosed(dash, ["-c", read % said], exec=["/usr/bin/cat"])
+            self.assertEqual([(one["path"], key in one["hint"]) for one in result["sandbox"]["blocked"]], [(path, True)], result)
+        for said, named in (("Operation not permitted", True), ("No such file", False)):
+            result = self.diagnosed("/usr/bin/perl", ["-e", "socket(S, 1, 1, 0) or die '%s'" % said], exec=["/usr/bin/cat"])
+            self.assertEqual("no Unix socket is granted (sandbox.unix_sockets)" in [one["hint"] for one in result["sandbox"]["blocked"]], named, result)
 
     def test_a_time_limit_holds_in_the_second_run(self):
         result = self.run_it("cat %s; kill -STOP $$; while :; do :; done" % self.secret, "--diagnose", "--timeout", "400ms")
