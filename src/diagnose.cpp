@@ -244,7 +244,8 @@ void judge_access(const Plan& plan, const Launch& launch, const Observed& seen, 
     out.observed = false;
   } else if (seen.another && is_granted(plan, place_of(seen), PathAccess::write)) {
     out.path.clear();
-    out.hint = "the policy grants no write of the other path";
+    const auto beside = cause_of_fixed(plan, launch, "");
+    out.hint = (beside ? beside->hint + "; or " : "") + "the policy grants no write of the other path";
   } else if (const std::string interpreter = seen.executes && is_granted(plan, seen.path) ? interpreter_of(seen.path) : ""; !interpreter.empty()) {
     out.hint = "its interpreter " + interpreter + ", or what that needs, is not granted (sandbox.exec)";
   } else {
@@ -450,6 +451,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Launch& launch, co
   const std::string more = plan.repeatable ? "; --diagnose says which call, and on what" : "";
   const bool landlock = holds(outcome, Layer::landlock);
   const auto fixed = cause_of_fixed(plan, launch, "");
+  const std::string filtered = (launch.unreached.empty() ? "" : launch.unreached + "; or ") + "the system call filter, or a missing capability, refuses it" + more;
   const std::string denied = (fixed ? fixed->hint + "; or " : "") + "the policy grants no such access to the file, or its own mode does not" + more;
   const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
   const std::array<std::pair<int, Blocked>, 9> known{{
@@ -460,7 +462,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Launch& launch, co
       {-SIGXFSZ, {std::string(layer_name(Layer::limits)), "", "", "SIGXFSZ", "a file may not become larger than limits.file_mib", false}},
       {-SIGXCPU, {std::string(layer_name(Layer::limits)), "", "", "SIGXCPU", "a process may not take more processor time than limits.cpu_s", false}},
       {EACCES, {files, "", "", "EACCES", denied, false}},
-      {EPERM, {std::string(layer_name(Layer::seccomp)), "", "", "EPERM", "the system call filter, or a missing capability, refuses it" + more, false}},
+      {EPERM, {std::string(layer_name(Layer::seccomp)), "", "", "EPERM", filtered, false}},
       {EROFS, {std::string(layer_name(Layer::mount_namespace)), "", "", "EROFS", "mounted read-only: the policy grants no write there" + more, false}},
   }};
   std::vector<Blocked> blocked;

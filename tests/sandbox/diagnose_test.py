@@ -1,6 +1,7 @@
 """What the result says of a command that its confinement got in the way of: without and with a second, observed run."""
 import json
 import os
+import socket
 import time
 import unittest
 
@@ -523,7 +524,6 @@ class Diagnose(SandboxTest):
         inet = "socket(S, 2, 1, 0) or die qq(socket: $!)"
         unix = "socket(S, 1, 1, 0) or die qq(socket: $!)"
         self.assertFalse(os.path.exists("/tmp/safe-exec-no"))
-        import socket
         name = os.path.join(self.ws, "s")
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(name)
@@ -535,6 +535,13 @@ class Diagnose(SandboxTest):
                     node = dict(SHELL, repeatable=True, sandbox=sandbox)
                     _, result = self.run_json(self.policy({"dash": node}), ["dash", "-c", script], "--diagnose", preexec_fn=lambda: outer.refuse(outer.NO_NAMESPACES))
                     self.assertEqual([(one["layer"], hint in one["hint"]) for one in result["sandbox"]["blocked"]], [(layer, True)], result)
+                    _, result = self.run_json(self.policy({"dash": node}), ["dash", "-c", script], preexec_fn=lambda: outer.refuse(outer.NO_NAMESPACES))
+                    known = "unix_sockets" not in sandbox  # it could be any call that the filter refuses
+                    self.assertEqual(any(one["layer"] == layer and hint in one["hint"] for one in result["sandbox"]["blocked"]), known, result)
+        node = dict(SHELL, repeatable=True, sandbox={"network": {"connect_tcp": [80]}, "exec": perl})
+        for options in ((), ("--diagnose",)):
+            _, result = self.run_json(self.policy({"dash": node}), ["dash", "-c", "exec perl -e '%s'" % inet], *options, preexec_fn=outer.HOSTS["no-landlock"])
+            self.assertEqual([(one["layer"], "TCP is refused: ports" in one["hint"]) for one in result["sandbox"]["blocked"]], [("seccomp", True)], result)
 
     def test_an_owner_that_the_user_namespace_does_not_have_is_its_doing(self):
         if os.getuid() == 0:  # for whom none is made
