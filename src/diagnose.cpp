@@ -412,10 +412,6 @@ std::vector<Blocked> explain_refused(const Plan& plan, const Launch& launch, con
     const bool by_grant = blocked.layer == layer_name(Layer::mount_namespace) || blocked.layer == layer_name(Layer::landlock);
     const std::string missing = (by_grant && kept_by(plan, seen).empty()) || seen.family == AF_UNIX ? hint_of_missing(plan, seen) : "";
     if (!missing.empty()) blocked.hint = missing;
-    if (const auto withheld = is_of_proc(seen.path) ? withheld_proc(plan, launch.wanted) : std::nullopt; withheld) {
-      blocked.layer = layer_name(withheld->layer);
-      blocked.hint = withheld->what;
-    }
     const bool of_proc = is_of_proc(seen.path) && names("/proc");  // as ps(1) complains
     const bool of_missing = seen.family == AF_UNIX && std::ranges::any_of(plan.missing, [&](const MissingPath& each) { return names(each.path); });
     const bool told = of_proc || of_missing || (!seen.path.empty() && (names(seen.path) || tells_of(said, seen.path)));

@@ -67,13 +67,6 @@ bool is_program(const std::string& path) {
   return in_bin && ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 0111) != 0;
 }
 
-// Whether the command has the /proc that the policy grants.
-bool has_proc(const Plan& plan, const Launch& launch) {
-  const Namespaces& namespaces = launch.wanted.namespaces;
-  if (plan.proc == Proc::all) return launch.wanted.landlock;
-  return plan.proc == Proc::own && namespaces.mount && namespaces.pid;
-}
-
 // Why no Unix socket can be had though the policy names some; empty: it is not so.
 std::string_view lost_unix_sockets(const Plan& plan, const Launch& launch) {
   if (plan.unix_sockets.empty()) return "";
@@ -127,14 +120,11 @@ std::string physical(const std::string& path) {
 std::string place_of(const Observed& seen) { return seen.names ? parent_of(seen.path) : seen.path; }
 
 std::optional<Cause> lost_grant(const Plan& plan, const Launch& launch, const Observed& seen) {
-  const Namespaces& namespaces = launch.wanted.namespaces;
   if (is_granted(plan, place_of(seen), seen.writes ? PathAccess::write : PathAccess::read)) return std::nullopt;
   const bool of_tmp = is_within(seen.path, "/tmp") || is_within(seen.path, "/dev/shm");
-  if (of_tmp && plan.tmp == Tmp::private_dir && !namespaces.mount) return Cause{Layer::mount_namespace, kNoTmp};
-  if (!is_of_proc(seen.path) || seen.writes || plan.proc == Proc::none || has_proc(plan, launch)) return std::nullopt;
-  if (plan.proc == Proc::all) return Cause{Layer::landlock, "sandbox.proc \"all\" needs Landlock: there is none"};
-  const Layer missing = namespaces.mount ? Layer::pid_namespace : Layer::mount_namespace;
-  return Cause{missing, "sandbox.proc \"own\" needs a mount and a process namespace: there are not both"};
+  if (of_tmp && plan.tmp == Tmp::private_dir && !launch.wanted.namespaces.mount) return Cause{Layer::mount_namespace, kNoTmp};
+  const auto proc = is_of_proc(seen.path) && !seen.writes ? withheld_proc(plan, launch.wanted) : std::nullopt;
+  return proc ? std::optional<Cause>(Cause{proc->layer, proc->what}) : std::nullopt;
 }
 
 std::optional<Cause> cause_of_fixed(const Plan& plan, const Launch& launch, const std::string& directory) {

@@ -528,7 +528,7 @@ class Diagnose(SandboxTest):
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(name)
             for script, sandbox, layer, hint in (("echo > /tmp/safe-exec-no", {"tmp": "private"}, "mount_namespace", "a private /tmp needs a mount namespace"),
-                                                 ("cat /proc/self/status", {"proc": "own", "exec": cat}, "mount_namespace", 'sandbox.proc "own" needs'),
+                                                 ("cat /proc/self/status", {"proc": "own", "exec": cat}, "mount_namespace", 'proc "own" needs a mount namespace'),
                                                  ("exec perl -e '%s'" % inet, {"network": "loopback", "exec": perl}, "seccomp", "without a network namespace the loopback would be the host's"),
                                                  ("exec perl -e '%s'" % unix, {"unix_sockets": [name], "exec": perl}, "seccomp", "Unix sockets are refused: without a minimal root")):
                 with self.subTest(script=script):
