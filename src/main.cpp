@@ -1,6 +1,7 @@
 // Level 5. Prepares the process, reads the command line, hands over to a verb. The only place that catches.
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +20,9 @@
 
 namespace safe_exec {
 namespace {
+
+// What starts no process has nothing to end before it does: a signal ends it, however long it would go on deciding.
+bool starts_nothing(Verb verb) { return verb != Verb::run && verb != Verb::check && verb != Verb::doctor; }
 
 int dispatch(const Invocation& in) {
   switch (in.verb) {
@@ -64,6 +68,8 @@ int run_main(const std::vector<std::string>& arguments) {
   const bool can_answer = ::fcntl(STDOUT_FILENO, F_GETFD) != -1;
   prepare_heap();
   Invocation in;
+  sigset_t signals;
+  (void)::sigprocmask(SIG_BLOCK, nullptr, &signals);
   const Expected<void> prepared = prepare_process();
   const Expected<void> parsed = parse_command_line(arguments, in);
   const int cannot_answer = in.verb == Verb::run ? 125 : 2;
@@ -76,6 +82,7 @@ int run_main(const std::vector<std::string>& arguments) {
   if (in.help || in.version) {
     return write_answer(in.version ? version_text(in.output) : help_text(in.verb)) ? 0 : 2;
   }
+  if (starts_nothing(in.verb)) (void)::sigprocmask(SIG_SETMASK, &signals, nullptr);
   return dispatch(in);
 }
 

@@ -1,7 +1,9 @@
 """check, policy and doctor, as their users see them."""
 import json
 import os
+import signal
 import subprocess
+import time
 
 from harness import BINARY, SANITIZED, SOURCE, SandboxTest, main
 
@@ -139,6 +141,18 @@ class Policy(SandboxTest):
             self.assertEqual(status, 1)
             self.assertEqual(out.count(b"FAIL"), 2, out)
         self.assertEqual(self.call(["policy", "validate", self.write("x", "{}")])[0], 2)
+
+    def test_what_only_decides_is_ended_by_a_signal(self):
+        policy = os.path.join(SOURCE, "policy/workspace")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            with subprocess.Popen([BINARY, "policy", "test", "--generate", policy], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                ticks = 0
+                while ticks < 10 and process.poll() is None:  # of the processor, most of them after it has begun to decide
+                    time.sleep(0.02)
+                    with open("/proc/%d/stat" % process.pid) as f:
+                        ticks = int(f.read().rsplit(") ", 1)[1].split()[11])
+                process.send_signal(number)
+                self.assertEqual(process.wait(60), -number)
 
     def test_show(self):
         status, out, _ = self.call(["policy", "show", "--full", self.policy(LS)])
