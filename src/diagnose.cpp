@@ -31,6 +31,8 @@ namespace safe_exec {
 namespace {
 
 constexpr std::size_t kMaxBlocked = 20, kMaxPassed = 5;
+constexpr std::string_view kKept = "the sandbox keeps it where it is: the policy names it, or what lies in it (read_only, deny_paths), or it is granted itself";
+constexpr std::string_view kApart = "nothing is moved or linked from one grant to another, out of a directory that is kept, nor to another file system; a copy can be made";
 constexpr std::string_view kNoSpecial = "a command makes no device, and no socket that has a name: no grant lets it";
 
 bool holds(const Outcome& outcome, Layer layer) {
@@ -205,8 +207,7 @@ void judge_mounted(const Launch& launch, const Observed& seen, int error, Blocke
   if (!seen.names || (!launch.wanted.namespaces.mount && error == EBUSY)) return;
   out.layer = layer_name(launch.wanted.namespaces.mount ? Layer::mount_namespace : Layer::landlock);
   if (error == EXDEV) out.path.clear();
-  out.hint = error == EBUSY ? "the sandbox keeps it where it is: the policy names it, or what lies in it (read_only, deny_paths), or it is granted itself"
-                            : "nothing is moved or linked from one grant to another, nor to another file system; a copy can be made";
+  out.hint = error == EBUSY ? kKept : kApart;
 }
 
 // EACCES, of a path.
@@ -450,7 +451,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Launch& launch, co
   const std::string filtered = (launch.unreached.empty() ? "" : launch.unreached + "; or ") + "the system call filter, or a missing capability, refuses it" + more;
   const std::string denied = (fixed ? fixed->hint + "; or " : "") + "the policy grants no such access to the file, or its own mode does not" + more;
   const std::string files(layer_name(landlock ? Layer::landlock : Layer::mount_namespace));
-  const std::array<std::pair<int, Blocked>, 9> known{{
+  const std::array<std::pair<int, Blocked>, 11> known{{
       {EMFILE, {std::string(layer_name(Layer::limits)), "", "", "EMFILE", "limits.open_files may have been reached", false}},
       {EAGAIN, {std::string(layer_name(Layer::limits)), "", "", "EAGAIN", "limits.processes may have been reached", false}},
       {ENOMEM, {std::string(layer_name(Layer::limits)), "", "", "ENOMEM", "limits.memory_mib or data_mib may have been reached", false}},
@@ -460,6 +461,8 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Launch& launch, co
       {EACCES, {files, "", "", "EACCES", denied, false}},
       {EPERM, {std::string(layer_name(Layer::seccomp)), "", "", "EPERM", filtered, false}},
       {EROFS, {std::string(layer_name(Layer::mount_namespace)), "", "", "EROFS", "mounted read-only: the policy grants no write there" + more, false}},
+      {EBUSY, {std::string(layer_name(Layer::mount_namespace)), "", "", "EBUSY", std::string(kKept) + more, false}},
+      {EXDEV, {std::string(layer_name(Layer::mount_namespace)), "", "", "EXDEV", std::string(kApart) + more, false}},
   }};
   std::vector<Blocked> blocked;
   for (const Covered& covered : plan.covered) conclude_covered(covered, outcome, blocked);
@@ -473,6 +476,7 @@ std::vector<Blocked> conclude_blocked(const Plan& plan, const Launch& launch, co
   const bool limited = holds(outcome, Layer::limits);
   for (const auto& [error, one] : known) {
     if (one.layer == layer_name(Layer::limits) && (!limited || limit_behind(plan, error).empty())) continue;
+    if (one.layer == layer_name(Layer::mount_namespace) && !holds(outcome, Layer::mount_namespace)) continue;
     if (!says(outcome.err, error)) continue;
     if (error != EACCES || !conclude_modes(plan, blocked)) blocked.push_back(one);
   }

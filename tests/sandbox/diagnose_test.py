@@ -68,6 +68,13 @@ class Diagnose(SandboxTest):
             named = [(one["layer"], one["call"], one["errno"]) for one in found]
             self.assertEqual(named, [("deny_paths", call, error)] if error else [], (script, result))
 
+    def test_what_is_kept_where_it_is_has_a_cause(self):
+        self.write("ws/sub/.env", "x\n")
+        node = dict(SHELL, sandbox={"exec": ["/usr/bin/mv"], "write": [self.ws]})
+        policy = self.policy({"dash": node}, defaults={"deny_paths": ["**/.env"]})
+        _, result = self.run_json(policy, ["dash", "-c", "mv sub other"])
+        self.assertEqual([(one["layer"], one["errno"], "deny_paths" in one["hint"]) for one in result["sandbox"]["blocked"]], [("mount_namespace", "EBUSY", True)], result)
+
     def test_a_relative_path_is_named_from_where_it_goes(self):
         deep, kept = self.write("ws/sub/deep/.env", "x\n"), self.write("ws/sub/kept", "x\n")
         for layers, error in (({}, "EACCES"), (NO_NAMESPACES, "EACCES")):
