@@ -76,9 +76,14 @@ void bind(const ChildPlan& plan, Run& run, const MountOp& op, size_t item) {
   const long tree = call(SYS_open_tree, AT_FDCWD, op.source,
                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | static_cast<unsigned>(op.recursive ? AT_RECURSIVE : 0));
   long result = tree < 0 ? tree : same_inode(tree, op.inode, op.major, op.minor);
-  if (result == 0 && op.attributes != 0) result = set_attributes(tree, op.attributes, 0, op.recursive);
-  if (result == 0) result = attach(tree, op);
-  if (!has_passed(op, result)) must(plan, result, Step::mount_bind, item);
+  // A directory lies over itself; what a file is covered with has to be there.
+  const bool gone = op.recursive && has_passed(op, result);
+  if (!gone) {
+    must(plan, result, Step::mount_bind, item);
+    if (op.attributes != 0) must(plan, set_attributes(tree, op.attributes, 0, op.recursive), Step::mount_bind, item);
+    result = attach(tree, op);
+    if (!has_passed(op, result)) must(plan, result, Step::mount_bind, item);
+  }
   if (op.executed) run.exec_fd = static_cast<int>(tree);
   else if (tree >= 0) call(SYS_close, tree);
 }

@@ -452,6 +452,25 @@ class Covered(SandboxTest):
                 self.assertEqual((result["outcome"]["type"], result["sandbox"]["layers"]["deny_paths"]["status"]), ("exited", "enforced"), result)
                 self.assertGreater(looks, removed)
 
+    def test_a_cover_that_cannot_be_had_is_a_failure(self):
+        self.plant()
+        self.write("ws/secret", "hunter2\n")
+        policy = self.policy({"dash": dict(SHELL, sandbox={"write": [self.ws]})}, defaults={"deny_paths": ["**/secret"]})
+        failing, calls, outcomes = 0, 0, set()
+        while failing <= calls:
+            failing += 1
+            calls = 0
+
+            def decide(*_):
+                nonlocal calls
+                calls += 1
+                return errno.ENOENT if calls == failing else 0
+            with self.subTest(failing=failing), outer.Asked(("open_tree",), decide) as host:
+                _, result = self.run_json(policy, ["dash", "-c", "read x < secret; echo $x"], preexec_fn=host.enter)
+                outcomes.add(result["outcome"]["type"])
+                self.assertEqual(result["stdout"].strip(), "", result)
+        self.assertEqual(outcomes, {"failed", "exited"})
+
     def test_a_process_that_has_ended_does_not_end_the_walk(self):
         pid = os.fork()
         if pid == 0:
