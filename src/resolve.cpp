@@ -468,7 +468,7 @@ std::optional<Grant> SystemResolver::policy_path(const Root& root, PathAccess ac
   Grant grant;
   if (executable && S_ISDIR(mode) && root.variable.empty()) {  // who starts it chooses what a variable stands for
     const bool roots_own = walk_trusted(opened.physical, Owners::root).has_value();
-    if (const auto walked = walk_trusted(opened.physical, Owners::root_or_caller); !roots_own && !walked) {
+    if (const auto walked = roots_own ? tl::expected<Walked, WalkFailure>() : walk_trusted(opened.physical, Owners::root_or_caller); !walked) {
       distrusted_ = describe(walked.error());
       return std::nullopt;
     }
